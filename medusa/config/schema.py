@@ -1,0 +1,214 @@
+"""What a YAML config may say: every key, its type, its range, and the paper's value as the default.
+
+Three kinds of config share the sections below: `ExtractConfig` (one feature store), `DeepSERConfig`
+(one ensemble member, Stages 1 and 2) and `MetaConfig` (one ensemble, Stages 3 and 4).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+"""A name that becomes a folder: letters, digits, dot, underscore, hyphen."""
+
+Positive = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+LearningRate = Annotated[float, Field(gt=0.0, le=1.0)]
+NonNegative = Annotated[float, Field(ge=0.0)]
+PathLike = Annotated[Path, Field(strict=False)]
+
+
+class Section(BaseModel):
+    """Strict and closed: no unknown keys, no "16" for 16, no true for 1.0, no NaN; immutable once read."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Compute(Section):
+    """Where and how precisely to compute; `--device` on the command line overrides `device`."""
+
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    threads: Annotated[int, Field(ge=0)] = 0
+    precision: Literal["float32", "bf16"] = "float32"
+
+
+# --- features ---------------------------------------------------------------------------------------
+
+
+class Backbone(Section):
+    """A pretrained model (hub id or local folder) or the weightless log-mel front end."""
+
+    kind: Literal["speech", "whisper", "text", "logmel"]
+    model: str | None = None
+    revision: str | None = None
+
+    @model_validator(mode="after")
+    def _weights_are_named(self) -> Backbone:
+        if (self.kind == "logmel") != (self.model is None):
+            raise ValueError("model: names a hub id or a folder for every kind but logmel, which has no weights")
+        return self
+
+
+class Layers(Section):
+    """Which hidden states become the feature.
+
+    Hidden state 0 is the input embedding, 1 … L the layers' outputs; negative numbers count from the
+    end. For Whisper the last hidden state is the encoder output (after the final layer norm).
+    """
+
+    take: Annotated[list[int], Field(min_length=1)] = [-4, -3, -2, -1]
+    combine: Literal["sum", "concat"] = "sum"
+
+
+class ExtractPaths(Section):
+    """Inputs and outputs, relative to the folder the command runs in."""
+
+    labels: PathLike = Path("data/msp-podcast/labels.csv")
+    audio: PathLike = Path("data/msp-podcast/Audios")
+    transcripts: PathLike = Path("data/msp-podcast/transcripts.csv")
+    features: PathLike = Path("data/msp-podcast/features")
+
+
+class ExtractConfig(Section):
+    """One feature store: one backbone over one corpus (paper 3.3)."""
+
+    name: Name
+    backbone: Backbone
+    layers: Layers = Layers()
+    time_stride: Positive = 1
+    trim: bool = True
+    resampler: Literal["librosa", "torchaudio"] = "librosa"
+    batch_size: Positive = 8
+    shard_size: Positive = 256
+    compute: Compute = Compute()
+    paths: ExtractPaths = ExtractPaths()
+
+
+# --- training ---------------------------------------------------------------------------------------
+
+
+class RunPaths(Section):
+    """Inputs and outputs, relative to the folder the command runs in."""
+
+    labels: PathLike = Path("data/msp-podcast/labels.csv")
+    features: PathLike = Path("data/msp-podcast/features")
+    runs: PathLike = Path("runs/paper")
+
+
+class Model(Section):
+    """DeepSER (paper 3.4, 4)."""
+
+    hidden_dim: Positive = 1024
+    num_layers: Positive = 2
+    num_heads: Positive = 1
+    feedforward_dim: Positive = 2048
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    fusion: Literal["deep", "late"] = "deep"
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> Model:
+        if self.hidden_dim % self.num_heads:
+            raise ValueError(f"num_heads: must divide hidden_dim ({self.hidden_dim})")
+        return self
+
+
+class Loss(Section):
+    """Equation (1): emotion * CE + attributes * MSE; Stage 1 weights CE by (N / (|C| f_c)) ** exponent."""
+
+    emotion: NonNegative = 1.5
+    attributes: NonNegative = 0.4
+    class_weight_exponent: NonNegative = 0.5
+
+
+class MixUp(Section):
+    """Manifold MixUp (paper 3.7): with this probability a batch is mixed, lambda ~ Beta(alpha, alpha)."""
+
+    probability: Fraction = 0.3
+    alpha: Annotated[float, Field(gt=0.0)] = 0.2
+
+
+class Training(Section):
+    """Stages 1 and 2 (paper 3.6, 4)."""
+
+    batch_size: Positive = 16
+    accumulation_steps: Positive = 1
+    learning_rate: LearningRate = 1e-5
+    stage2_learning_rate: LearningRate = 1e-5
+    weight_decay: NonNegative = 0.01
+    max_epochs: Positive = 50
+    stage1_epochs: Annotated[int, Field(ge=0)] = 4
+    stage2: bool = True
+    patience: Positive = 8
+    workers: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _steps_divide_batch(self) -> Training:
+        if self.accumulation_steps > self.batch_size:
+            raise ValueError(f"accumulation_steps: at most batch_size ({self.batch_size})")
+        return self
+
+
+class DeepSERConfig(Section):
+    """One ensemble member: Stages 1 and 2."""
+
+    name: Name = "deepser"
+    variant: Name | None = None
+    features: Annotated[list[Name], Field(min_length=1)] = ["wavlm-large", "roberta-large"]
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 42
+    targets: Literal["soft", "soft_consensus", "one_hot", "argmax"] = "soft"
+    model: Model = Model()
+    loss: Loss = Loss()
+    mixup: MixUp = MixUp()
+    training: Training = Training()
+    compute: Compute = Compute()
+    paths: RunPaths = RunPaths()
+
+    @property
+    def run_directory(self) -> Path:
+        """`<runs>/members/<name>`, or `<name>-<variant>` for an ablation."""
+        return self.paths.runs / "members" / (f"{self.name}-{self.variant}" if self.variant else self.name)
+
+
+# --- ensemble ---------------------------------------------------------------------------------------
+
+
+class MetaTraining(Section):
+    """Stage 3 (paper 3.5, 3.6, 4)."""
+
+    batch_size: Positive = 128
+    learning_rate: LearningRate = 1e-3
+    weight_decay: NonNegative = 0.01
+    max_epochs: Positive = 50
+    patience: Positive = 8
+    inner_folds: Annotated[int, Field(ge=2)] = 4
+
+
+class MetaConfig(Section):
+    """One ensemble: Stage 3 (a linear meta-classifier per seed) and Stage 4 (their soup)."""
+
+    name: Name = "metacls"
+    variant: Name | None = None
+    members: Annotated[list[str], Field(min_length=1)] = [f"{number:02d}" for number in range(1, 15)]
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)] = [1, 2, 3, 4, 5, 6]
+    fit_on: Literal["train", "dev"] = "train"
+    hidden_dims: list[Positive] = []
+    loss: Loss = Loss()
+    training: MetaTraining = MetaTraining()
+    compute: Compute = Compute()
+    paths: RunPaths = RunPaths()
+
+    @model_validator(mode="after")
+    def _no_repeats(self) -> MetaConfig:
+        for key in ("members", "seeds"):
+            values = getattr(self, key)
+            if len(set(values)) != len(values):
+                raise ValueError(f"{key}: each may stand there once")
+        return self
+
+    @property
+    def run_directory(self) -> Path:
+        """`<runs>/ensembles/<name>`, or `<name>-<variant>`."""
+        return self.paths.runs / "ensembles" / (f"{self.name}-{self.variant}" if self.variant else self.name)

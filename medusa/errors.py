@@ -1,0 +1,46 @@
+"""Errors meant for the user: one line that says what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+
+EXIT_USER_ERROR = 2
+EXIT_PARTLY_DONE = 3
+EXIT_INTERRUPTED = 130
+
+
+class UserError(Exception):
+    """A mistake in a config, a file or a command line that the user can mend.
+
+    The message is one line: what is wrong, where (file, row, key), what to do.
+    """
+
+    exit_code = EXIT_USER_ERROR
+
+
+class PartlyDone(UserError):
+    """Some inputs failed, the rest was finished and kept; the message names the list of failures."""
+
+    exit_code = EXIT_PARTLY_DONE
+
+
+def command(main: Callable[..., None]) -> Callable[..., None]:
+    """Turn `UserError` into one line on stderr and its exit code; Ctrl-C into a hint how to go on.
+
+    Everything else keeps its traceback: it is our mistake, not the user's.
+    """
+
+    @functools.wraps(main)
+    def wrapped(*args: object, **kwargs: object) -> None:
+        try:
+            main(*args, **kwargs)
+        except UserError as error:
+            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            print("stopped: what was finished is kept; the same command continues from there", file=sys.stderr)
+            sys.exit(EXIT_INTERRUPTED)
+
+    return wrapped

@@ -1,0 +1,126 @@
+"""Files that are either whole or absent: atomic writes, locks, checksums, names that stay inside."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import filelock
+import pandas as pd
+
+from medusa.errors import UserError
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside `path`; on success flush it to disk and rename it to `path`.
+
+    A crash leaves either the old file or the new one, never half of one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write one JSON object atomically, keys in the order given."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read one JSON object.
+
+    Raises:
+        UserError: the file is missing or is not a JSON object.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"{path}: not readable as JSON ({error}); delete it to have it made again") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: expected a JSON object, found {type(value).__name__}")
+    return value
+
+
+def write_csv(path: Path, table: pd.DataFrame, float_format: str | None = None) -> None:
+    """Write a table as CSV (UTF-8, no index, `\\n` line ends) atomically."""
+    write_text(path, table.to_csv(index=False, lineterminator="\n", float_format=float_format))
+
+
+def read_csv(path: Path, remedy: str = "check the path") -> pd.DataFrame:
+    """Read a CSV as text columns (empty cells become ""), tolerant of a byte-order mark.
+
+    Args:
+        path: The file.
+        remedy: What the user can do if it is missing, as the end of the sentence.
+
+    Raises:
+        UserError: missing, not UTF-8, empty, or not a table.
+    """
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; {remedy}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
+        raise UserError(f"{path}: not a CSV table ({error}); expected a header line and comma-separated rows") from None
+    if table.empty:
+        raise UserError(f"{path}: no rows; {remedy}")
+    return table
+
+
+def sha256(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def lock(directory: Path, purpose: str) -> Iterator[None]:
+    """Hold `directory` for this process; the lock ends with the process, however that ends.
+
+    Raises:
+        UserError: another process holds it.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    held = filelock.FileLock(directory / ".lock")
+    try:
+        held.acquire(timeout=0)
+    except filelock.Timeout:
+        raise UserError(f"{directory}: another process is {purpose} here; wait for it or stop it first") from None
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def inside(root: Path, name: str) -> Path:
+    """`root / name`, refused if it would leave `root` (`..`, an absolute path, a link that points out).
+
+    Raises:
+        UserError: naming root and name.
+    """
+    path = root / name
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise UserError(f"{name!r} leads outside {root}; names must stay inside that folder")
+    return path
