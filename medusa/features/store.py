@@ -1,0 +1,293 @@
+"""Feature stores: one directory per backbone, float16, read with pread and never mapped.
+
+    manifest.json             what the store is: backbone, layers, dim, utterance list, library versions
+    shard-00000.safetensors   key = utterance id, value (frames, dim); checksums in the header
+
+A shard is the unit of work. Its name and content are functions of the sorted utterance list alone, so
+a resumed extraction, or several, write the same bytes. The authors' layout, a directory of
+`<utterance>.npy` files, opens through the same class.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from safetensors.numpy import save
+
+from medusa.errors import UserError
+from medusa.files import atomic_path, read_json, write_json
+
+SCHEMA_VERSION = 1
+_METADATA_KEY = "medusa"
+
+
+class _Entry(NamedTuple):
+    """Where one utterance's values lie."""
+
+    file: str
+    offset: int
+    frames: int
+    dtype: np.dtype[Any]
+    crc32: int | None
+
+
+class FeatureStore:
+    """Features of one backbone, by utterance id.
+
+    Opening reads headers only. Every utterance's checksum is verified the first time this object reads
+    it. Instances can be pickled and survive a fork: no file stays open between reads.
+
+    Args:
+        path: A store's directory, or a directory of `<utterance>.npy` files.
+
+    Raises:
+        UserError: no such store, an incomplete one, or a damaged file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if (path / "manifest.json").exists():
+            self.manifest = _read_manifest(path)
+            self._entries = dict(_shard_entries(path, self.manifest))
+            self.dim = int(self.manifest["dim"])
+        elif path.is_dir() and any(path.rglob("*.npy")):
+            self._entries, self.dim = _npy_entries(path)
+            self.manifest = {"schema_version": SCHEMA_VERSION, "name": path.name, "kind": "npy", "dim": self.dim}
+        else:
+            raise UserError(
+                f"{path}: no such feature store; make it with: "
+                f"python extract_features.py configs/features/{path.name}.yaml"
+            )
+        self.name: str = self.manifest["name"]
+        self._verified: set[str] = set()
+
+    @property
+    def ids(self) -> list[str]:
+        """Utterance ids, sorted."""
+        return sorted(self._entries)
+
+    def __contains__(self, utterance: object) -> bool:
+        return utterance in self._entries
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def frames(self, utterance: str) -> int:
+        """Number of frames, known from the header."""
+        return self._entry(utterance).frames
+
+    def read(self, utterance: str) -> np.ndarray:
+        """Values of one utterance, shape = (frames, dim), float16.
+
+        Raises:
+            UserError: not in the store, or the file is truncated or damaged.
+        """
+        entry = self._entry(utterance)
+        values = np.empty((entry.frames, self.dim), entry.dtype)
+        try:
+            descriptor = os.open(entry.file, os.O_RDONLY)
+        except OSError as error:
+            raise UserError(f"{entry.file}: {error.strerror}; {self._repair(entry)}") from None
+        try:
+            got = os.preadv(descriptor, [values.data.cast("B")], entry.offset)
+        finally:
+            os.close(descriptor)
+        if got != values.nbytes:
+            raise UserError(f"{entry.file}: truncated within {utterance}; {self._repair(entry)}")
+        if utterance not in self._verified:
+            if entry.crc32 is not None and zlib.crc32(values.data) != entry.crc32:
+                raise UserError(f"{entry.file}: damaged, {utterance} fails its checksum; {self._repair(entry)}")
+            self._verified.add(utterance)
+        return values if entry.dtype == np.float16 else as_float16(utterance, values)
+
+    def _entry(self, utterance: str) -> _Entry:
+        entry = self._entries.get(utterance)
+        if entry is None:
+            failed = self.path / "failures.csv"
+            hint = f"see {failed}" if failed.exists() else "was the store made from another labels.csv?"
+            raise UserError(f"{self.path}: no features for utterance {utterance}; {hint}")
+        return entry
+
+    def _repair(self, entry: _Entry) -> str:
+        return "copy the file again" if entry.crc32 is None else "delete it and run extract_features.py again"
+
+
+class StoreWriter:
+    """Writes a store shard by shard.
+
+    The manifest is written first and never changes; a directory whose manifest says something else is
+    refused. The caller holds the store's lock.
+
+    Args:
+        path: The store's directory.
+        identity: What the features are (backbone, layers, …); must hold `name`, `dim` and `shard_size`.
+        utterances: The ids of the corpus, each once, in any order.
+
+    Raises:
+        UserError: the directory holds another store; the differing key is named.
+    """
+
+    def __init__(self, path: Path, identity: Mapping[str, Any], utterances: Sequence[str]) -> None:
+        self.path = path
+        ordered = sorted(utterances)
+        size = int(identity["shard_size"])
+        self.shards = [ordered[start : start + size] for start in range(0, len(ordered), size)]
+        self.manifest: dict[str, Any] = {
+            "schema_version": SCHEMA_VERSION,
+            **identity,
+            "utterances": len(ordered),
+            "utterances_sha256": hashlib.sha256("\n".join(ordered).encode()).hexdigest(),
+            "shards": len(self.shards),
+        }
+        manifest = path / "manifest.json"
+        if manifest.exists():
+            _refuse_other_manifest(path, read_json(manifest), self.manifest)
+        else:
+            write_json(manifest, self.manifest)
+
+    def missing(self, index: int) -> list[str]:
+        """Ids that shard `index` should hold and does not; all of them if it is not there or damaged."""
+        path = shard_path(self.path, index)
+        if not path.exists():
+            return self.shards[index]
+        try:
+            held = {utterance for utterance, _ in _safetensors_entries(path, int(self.manifest["dim"]))}
+        except UserError:
+            return self.shards[index]
+        return [utterance for utterance in self.shards[index] if utterance not in held]
+
+    def write(self, index: int, features: Mapping[str, np.ndarray]) -> None:
+        """Write shard `index`.
+
+        Args:
+            index: Which shard.
+            features: Values by utterance id, each (frames, dim) and any float type. Clips that could not
+                be computed are left out.
+
+        Raises:
+            UserError: an utterance's values are not finite, do not fit float16, or have no frame.
+        """
+        dim = int(self.manifest["dim"])
+        values = {utterance: as_float16(utterance, features[utterance]) for utterance in sorted(features)}
+        for utterance, value in values.items():
+            if utterance not in self.shards[index] or value.ndim != 2 or value.shape[1] != dim:
+                raise ValueError(f"{utterance}: shape {value.shape} does not belong in shard {index} of {self.path}")
+            if not len(value):
+                raise UserError(f"{utterance}: no feature frame; the recording is too short or empty")
+        # With several metadata keys the header's order, hence the bytes, would vary between processes.
+        checksums = {utterance: zlib.crc32(value.data) for utterance, value in values.items()}
+        metadata = {_METADATA_KEY: json.dumps({"schema_version": SCHEMA_VERSION, "crc32": checksums})}
+        with atomic_path(shard_path(self.path, index)) as temporary:
+            temporary.write_bytes(save(values, metadata))
+
+
+def shard_path(store: Path, index: int) -> Path:
+    """`<store>/shard-00007.safetensors`."""
+    return store / f"shard-{index:05d}.safetensors"
+
+
+def as_float16(utterance: str, values: np.ndarray) -> np.ndarray:
+    """Values as contiguous float16.
+
+    Raises:
+        UserError: a value is not finite or beyond ±65504.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        narrow = np.ascontiguousarray(values, dtype=np.float16)
+    if not np.isfinite(narrow).all():
+        worst = np.abs(values.astype(np.float64)).max()
+        raise UserError(
+            f"{utterance}: a feature value ({worst:g}) is not finite or does not fit float16 (at most 65504); "
+            "check the recording, or take other layers"
+        )
+    return narrow
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    manifest = read_json(path / "manifest.json")
+    if manifest.get("schema_version") != SCHEMA_VERSION or not {"name", "dim", "shards"} <= manifest.keys():
+        raise UserError(
+            f"{path / 'manifest.json'}: not a manifest of schema version {SCHEMA_VERSION}; "
+            "delete the store and extract it again"
+        )
+    return manifest
+
+
+def _refuse_other_manifest(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    for key in [*wanted, *found]:
+        if found.get(key) != wanted.get(key):
+            raise UserError(
+                f"{path}: holds another store: {key} is {found.get(key)!r} there and {wanted.get(key)!r} now; "
+                "give this one another name, or delete the directory to make it anew"
+            )
+
+
+def _shard_entries(path: Path, manifest: Mapping[str, Any]) -> Iterator[tuple[str, _Entry]]:
+    files = [shard_path(path, index) for index in range(int(manifest["shards"]))]
+    present = [file for file in files if file.exists()]
+    if len(present) < len(files):
+        raise UserError(
+            f"{path}: incomplete, {len(present)} of {len(files)} shards; run the same extract_features.py command again"
+        )
+    for file in files:
+        yield from _safetensors_entries(file, int(manifest["dim"]))
+
+
+def _safetensors_entries(path: Path, dim: int) -> Iterator[tuple[str, _Entry]]:
+    """Entries of one shard, from its header; the format is 8 bytes of length, JSON, then the values."""
+    damaged = UserError(f"{path}: damaged or truncated; delete it and run extract_features.py again")
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            size = os.fstat(file.fileno()).st_size
+            if not 0 < length <= size - 8:
+                raise damaged
+            header = json.loads(file.read(length))
+        checksums = json.loads(header.pop("__metadata__")[_METADATA_KEY])["crc32"]
+        start, ends = 8 + length, [0]
+        float16 = np.dtype(np.float16)
+        for utterance, tensor in header.items():
+            frames, width = tensor["shape"]
+            begin, end = tensor["data_offsets"]
+            if tensor["dtype"] != "F16" or width != dim or end - begin != 2 * frames * width:
+                raise damaged
+            ends.append(end)
+            yield utterance, _Entry(str(path), start + begin, frames, float16, checksums[utterance])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise damaged from None
+    if size != start + max(ends):
+        raise damaged
+
+
+def _npy_entries(path: Path) -> tuple[dict[str, _Entry], int]:
+    entries: dict[str, _Entry] = {}
+    dim = 0
+    for file in sorted(path.rglob("*.npy")):
+        shape, offset, dtype = _npy_header(file)
+        dim = dim or shape[1]
+        if shape[1] != dim:
+            raise UserError(f"{file}: {shape[1]} values a frame, {dim} in the files before it; one store has one dim")
+        utterance = file.relative_to(path).with_suffix("").as_posix()
+        entries[utterance] = _Entry(str(file), offset, shape[0], dtype, None)
+    return entries, dim
+
+
+def _npy_header(path: Path) -> tuple[tuple[int, int], int, np.dtype[Any]]:
+    """Shape (frames, dim), offset of the values and their type; object arrays are refused, never unpickled."""
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    try:
+        with path.open("rb") as file:
+            shape, by_columns, dtype = readers[np.lib.format.read_magic(file)](file)
+            offset = file.tell()
+    except (ValueError, KeyError, EOFError) as error:
+        raise UserError(f"{path}: not a NumPy array file ({error}); copy it again") from None
+    if len(shape) != 2 or not min(shape) or dtype.kind != "f" or by_columns:
+        raise UserError(f"{path}: expected floats of shape (frames, dim) in C order, found {dtype} {shape}")
+    return (int(shape[0]), int(shape[1])), offset, dtype
