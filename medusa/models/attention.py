@@ -1,0 +1,57 @@
+"""One post-norm transformer layer over padded sequences, with the padding left out of the attention."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def padding_mask(lengths: Tensor, max_length: int) -> Tensor:
+    """(B,) lengths → (B, max_length) bool, True where a frame is real."""
+    return torch.arange(max_length, device=lengths.device) < lengths[:, None]
+
+
+class SelfAttention(nn.Module):
+    """Multi-head scaled dot-product self-attention; parameters named and ordered as `nn.MultiheadAttention`'s."""
+
+    def __init__(self, width: int, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.num_heads, self.dropout = num_heads, dropout
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
+        self.out_proj = nn.Linear(width, width)
+        nn.init.xavier_uniform_(self.in_proj_weight)
+        nn.init.zeros_(self.out_proj.bias)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """(B, T, D), mask (B, T) True where real → (B, T, D); rows of padding hold numbers nobody reads."""
+        batch, time, width = x.shape
+        projected = F.linear(x, self.in_proj_weight, self.in_proj_bias)
+        query, key, value = projected.view(batch, time, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        dropout = self.dropout if self.training else 0.0
+        attended = F.scaled_dot_product_attention(query, key, value, mask[:, None, None, :], dropout)
+        return self.out_proj(attended.transpose(1, 2).reshape(batch, time, width))
+
+
+class TransformerLayer(nn.Module):
+    """Post-norm, ReLU, no position information: `nn.TransformerEncoderLayer` as the authors use it.
+
+    State dicts are interchangeable with `nn.TransformerEncoderLayer(width, num_heads, feedforward_dim,
+    dropout, batch_first=True)`.
+    """
+
+    def __init__(self, width: int, num_heads: int, feedforward_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.self_attn = SelfAttention(width, num_heads, dropout)
+        self.linear1 = nn.Linear(width, feedforward_dim)
+        self.linear2 = nn.Linear(feedforward_dim, width)
+        self.norm1 = nn.LayerNorm(width)
+        self.norm2 = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """(B, T, D), mask (B, T) True where real → (B, T, D)."""
+        x = self.norm1(x + self.dropout(self.self_attn(x, mask)))
+        transformed = self.linear2(self.dropout(F.relu(self.linear1(x))))
+        return self.norm2(x + self.dropout(transformed))

@@ -1,0 +1,93 @@
+"""DeepSER: hierarchical fusion of any number of feature sequences (paper 3.4, Algorithm 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from medusa.models.attention import padding_mask
+from medusa.models.encoder import SequenceEncoder
+
+
+class Prediction(NamedTuple):
+    """What every model of the project returns."""
+
+    logits: Tensor
+    """(B, num_emotions), unnormalised."""
+    attributes: Tensor
+    """(B, num_attributes), on the corpus scale 1-7; (B, 0) without attributes."""
+
+
+class DeepSER(nn.Module):
+    """N ≥ 1 modalities, L ≥ 1 fusion levels.
+
+    Level k encodes the frames of all modalities' h_k, one after the other in time, followed by the
+    previous level's last-layer output. x = W(all pooled ‖ pooled last level); the heads read ReLU(x).
+    With `fusion="late"` there are no fusion encoders: x = W(all pooled).
+
+    Args:
+        input_dims: Feature size of each modality.
+        hidden_dim: Width D of every encoder.
+        num_layers: Transformer layers per encoder, and fusion levels.
+        num_heads: Attention heads.
+        feedforward_dim: Width inside each transformer layer.
+        dropout: In attention and feed-forward layers.
+        fusion: "deep" (the paper) or "late" (Table 2's ablation).
+        num_emotions: Classes.
+        num_attributes: Emotional attributes; 0 builds no attribute head.
+    """
+
+    def __init__(
+        self,
+        input_dims: Sequence[int],
+        hidden_dim: int = 1024,
+        num_layers: int = 2,
+        num_heads: int = 1,
+        feedforward_dim: int = 2048,
+        dropout: float = 0.1,
+        fusion: Literal["deep", "late"] = "deep",
+        num_emotions: int = 8,
+        num_attributes: int = 3,
+    ) -> None:
+        super().__init__()
+
+        def encoder(input_dim: int) -> SequenceEncoder:
+            return SequenceEncoder(input_dim, hidden_dim, num_layers, num_heads, feedforward_dim, dropout)
+
+        levels = num_layers if fusion == "deep" else 0
+        self.modality_encoders = nn.ModuleList(encoder(dim) for dim in input_dims)
+        self.fusion_encoders = nn.ModuleList(encoder(hidden_dim) for _ in range(levels))
+        self.w = nn.Linear(hidden_dim * (len(input_dims) + (levels > 0)), hidden_dim)
+        self.w_c = nn.Linear(hidden_dim, num_emotions)
+        self.w_r = nn.Linear(hidden_dim, num_attributes) if num_attributes else None
+
+    def forward(self, features: Sequence[Tensor], lengths: Sequence[Tensor]) -> Prediction:
+        """Features: per modality (B, T_m, D_m), zero-padded; lengths: per modality (B,), each ≥ 1."""
+        return self.head(self.encode(features, lengths))
+
+    def encode(self, features: Sequence[Tensor], lengths: Sequence[Tensor]) -> Tensor:
+        """The fused representation x, (B, hidden_dim), on which Manifold MixUp acts."""
+        masks = [padding_mask(length, feature.shape[1]) for feature, length in zip(features, lengths, strict=True)]
+        states = [
+            encoder(feature, mask)
+            for encoder, feature, mask in zip(self.modality_encoders, features, masks, strict=True)
+        ]
+        pooled = [state[-1] for state in states]
+        fused: list[Tensor] = []  # the previous level's output, absent at the first level
+        for level, encoder in enumerate(self.fusion_encoders):
+            frames = torch.cat([state[level] for state in states] + fused[-2:-1], dim=1)
+            # The output of level k has the frames of its input, so its mask is that input's mask.
+            mask = torch.cat(masks, dim=1) if level == 0 else torch.cat([*masks, mask], dim=1)
+            fused = encoder(frames, mask)
+        return self.w(torch.cat(pooled + fused[-1:], dim=-1))
+
+    def head(self, x: Tensor) -> Prediction:
+        """x (B, hidden_dim) → logits = Wc ReLU(x), attributes = 1 + 6 sigmoid(Wr ReLU(x))."""
+        activated = F.relu(x)
+        if self.w_r is None:
+            return Prediction(self.w_c(activated), activated.new_zeros(len(activated), 0))
+        return Prediction(self.w_c(activated), 1 + 6 * torch.sigmoid(self.w_r(activated)))

@@ -1,0 +1,182 @@
+"""The folder of one training run: claimed by one process, never half written, resumable at every epoch.
+
+    config.yaml  metrics.jsonl  timings.jsonl  events.*  last/  best/
+
+`last/` and `best/` hold model.safetensors, optimizer.safetensors and state.json.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from medusa.errors import UserError
+from medusa.files import lock, read_json, write_json, write_text
+
+SCHEMA = 1
+
+
+@dataclass
+class TrainingState:
+    """Where a run stands after an epoch; all that is needed, beside the weights, to go on."""
+
+    epoch: int = -1
+    """Last finished epoch, from 0."""
+    best_epoch: int = -1
+    best_score: float = -1.0
+    finished: bool = False
+    history: list[dict[str, Any]] = field(default_factory=list)
+    """One flat row per epoch: what metrics.jsonl holds."""
+
+
+class RunDirectory:
+    """One run's folder; make it with `open_run`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def save(self, name: str, model: nn.Module, optimizer: torch.optim.Optimizer, state: TrainingState) -> None:
+        """Replace the checkpoint `name` ("last" or "best") as a whole."""
+        fresh = self.path / f".{name}.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        save_file({key: value.contiguous() for key, value in model.state_dict().items()}, fresh / "model.safetensors")
+        save_file(_optimizer_tensors(model, optimizer), fresh / "optimizer.safetensors")
+        summary = {key: value for key, value in asdict(state).items() if key != "history"}
+        write_json(fresh / "state.json", {"schema": SCHEMA, **summary})
+        _swap(fresh, self.path / name)
+
+    def record(self, state: TrainingState, seconds: float) -> None:
+        """Write metrics.jsonl (every epoch so far, no wall times in it) and add a line to timings.jsonl."""
+        write_text(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in state.history))
+        rate = state.history[-1]["rows"] / seconds
+        timing = {"epoch": state.epoch, "seconds": round(seconds, 3), "utterances_per_second": round(rate, 1)}
+        with (self.path / "timings.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(timing) + "\n")
+
+    def resume(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> TrainingState:
+        """Load `last/` into model and optimiser if there is one; the state to continue from.
+
+        Raises:
+            UserError: the checkpoint is damaged or belongs to another architecture.
+        """
+        last = self.path / "last"
+        _finish_swap(last)
+        if not last.is_dir():
+            return TrainingState()
+        saved = read_json(last / "state.json")
+        load_weights(model, last)
+        _load_optimizer(model, optimizer, _read_tensors(last / "optimizer.safetensors"))
+        saved.pop("schema")
+        lines = (self.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        history = [json.loads(line) for line in lines]
+        return TrainingState(**saved, history=[row for row in history if row["epoch"] <= saved["epoch"]])
+
+
+@contextlib.contextmanager
+def open_run(path: Path, config: Mapping[str, Any], config_text: str) -> Iterator[RunDirectory]:
+    """Lock the folder and claim it for one config.
+
+    Args:
+        path: The run's folder; made if absent.
+        config: What identifies the run; compared with the config already there, if any.
+        config_text: The resolved YAML to leave as config.yaml.
+
+    Raises:
+        UserError: another process is at work there, or the folder holds another config (names the key).
+    """
+    with lock(path, "training"):
+        claim = path / "identity.json"
+        if claim.exists():
+            key = _first_difference(read_json(claim), json.loads(json.dumps(config)))
+            if key is not None:
+                raise UserError(
+                    f"{path}: holds a run with another config (first difference: {key}); "
+                    "give this one another name or variant, or delete that folder"
+                )
+        write_text(path / "config.yaml", config_text)
+        write_json(claim, config)
+        yield RunDirectory(path)
+
+
+def load_weights(model: nn.Module, checkpoint: Path) -> None:
+    """Load `checkpoint/model.safetensors`.
+
+    Raises:
+        UserError: missing, damaged, or from another architecture (names the first differing tensor).
+    """
+    file = checkpoint / "model.safetensors"
+    tensors, expected = _read_tensors(file), model.state_dict()
+    for key in sorted(tensors.keys() | expected.keys()):
+        found, wanted = (tuple(source[key].shape) if key in source else None for source in (tensors, expected))
+        if found != wanted:
+            raise UserError(
+                f"{file}: from another architecture: {key} has shape {found}, the config builds {wanted}; "
+                "use the config.yaml beside it"
+            )
+    model.load_state_dict(tensors)
+
+
+def _read_tensors(file: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(file)
+    except FileNotFoundError:
+        raise UserError(f"{file}: no such file; train the run first") from None
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{file}: damaged ({error}); delete that folder and train again") from None
+
+
+def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """AdamW's state as `<parameter name>/<exp_avg | exp_avg_sq | step>`."""
+    return {
+        f"{name}/{key}": value.contiguous()
+        for name, parameter in model.named_parameters()
+        for key, value in optimizer.state[parameter].items()
+    }
+
+
+def _load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    for name, parameter in model.named_parameters():
+        keys = [key for key in tensors if key.rpartition("/")[0] == name]
+        # AdamW keeps `step` on the CPU and the moments beside the parameter.
+        optimizer.state[parameter] = {
+            key.rpartition("/")[2]: tensors[key] if key.endswith("/step") else tensors[key].to(parameter.device)
+            for key in keys
+        }
+
+
+def _swap(fresh: Path, final: Path) -> None:
+    """Put a finished folder in the place of an older one; `_finish_swap` completes it after a crash."""
+    old = final.with_name(f".{final.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if final.exists():
+        final.rename(old)
+    fresh.rename(final)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _finish_swap(final: Path) -> None:
+    old = final.with_name(f".{final.name}.old")
+    if old.exists() and not final.exists():
+        old.rename(final)
+
+
+def _first_difference(there: Any, here: Any, path: Sequence[str] = ()) -> str | None:
+    """Dotted key and both values of the first difference between two JSON values."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        for key in dict.fromkeys([*there, *here]):
+            found = _first_difference(there.get(key), here.get(key), (*path, key))
+            if found is not None:
+                return found
+        return None
+    return None if there == here else f"{'.'.join(path)} is {there!r} there, {here!r} here"

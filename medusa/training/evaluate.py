@@ -1,0 +1,67 @@
+"""Predict a set of rows, and score predictions for model selection (paper 4)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from medusa.corpora.labels import Labels
+from medusa.errors import UserError
+from medusa.metrics import balanced_macro_f1
+from medusa.training.data import Examples, Targets, batches
+
+
+class Predictions(NamedTuple):
+    """In the order of the examples' rows."""
+
+    probabilities: np.ndarray
+    """(rows, C) float32, softmax of the logits."""
+    attributes: np.ndarray
+    """(rows, A) float32."""
+
+
+@torch.no_grad()
+def predict(
+    model: nn.Module, examples: Examples, batch_size: int, bf16: bool = False, workers: int = 0, show: str = ""
+) -> Predictions:
+    """Posteriors and attributes of all rows, without dropout; `show` names the progress bar."""
+    device = next(model.parameters()).device
+    model.eval()
+    probabilities, attributes = [], []
+    order = np.arange(len(examples.targets))
+    loaded = batches(examples, order, batch_size, workers=workers)
+    for (batch,) in tqdm(loaded, desc=show, unit="batch", leave=False, disable=None if show else True):
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            prediction = model(*batch.to(device).inputs)
+        probabilities.append(prediction.logits.float().softmax(dim=-1).cpu())
+        attributes.append(prediction.attributes.float().cpu())
+    return Predictions(torch.cat(probabilities).numpy(), torch.cat(attributes).numpy())
+
+
+def selection_scores(predictions: Predictions, targets: Targets) -> dict[str, float]:
+    """Class-balanced macro-F1 over the rows with consensus, and the soft cross-entropy over all rows."""
+    consensus = targets.classes >= 0
+    predicted = predictions.probabilities.argmax(axis=1)
+    f1 = balanced_macro_f1(targets.classes[consensus], predicted[consensus], targets.probabilities.shape[1])
+    log_probabilities = np.log(np.maximum(predictions.probabilities, 1e-12))
+    return {"macro_f1": f1, "cross_entropy": float(-(targets.probabilities * log_probabilities).sum(axis=1).mean())}
+
+
+def selection_partition(labels: Labels) -> str:
+    """Where models are selected: dev where the corpus has one ("honest"), else test ("paper protocol").
+
+    Raises:
+        UserError: that partition is empty or lacks a class, so no class-balanced score exists.
+    """
+    name = "dev" if labels.has("dev") else "test"
+    present = set(labels.partition(name).class_indices().tolist())
+    absent = [emotion for index, emotion in enumerate(labels.emotions) if index not in present]
+    if absent:
+        raise UserError(
+            f"{labels.source}: partition {name}: no rows of class {absent[0]}; model selection needs every class there"
+        )
+    return name

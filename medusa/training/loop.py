@@ -1,0 +1,194 @@
+"""The training loop of Stages 1, 2 and 3 (paper 3.6)."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from medusa.errors import UserError
+from medusa.models.mixup import draw_mixing, mix
+from medusa.training.checkpoint import RunDirectory, TrainingState
+from medusa.training.data import Examples, batches
+from medusa.training.loss import class_weights, multitask_loss
+from medusa.training.sampling import balanced_rows, generator, shuffled_rows
+
+if TYPE_CHECKING:
+    from medusa.config.schema import Loss, MixUp
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stretch of the schedule."""
+
+    number: int
+    """1, 2 or 3, as in the paper."""
+    epochs: int
+    learning_rate: float
+    balanced: bool
+    """Draw a balanced subset every epoch and weight all classes alike; else all rows, classes weighted by α_c."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train: what stays the same over all epochs."""
+
+    stages: Sequence[Stage]
+    seed: int
+    batch_size: int
+    weight_decay: float
+    loss: Loss
+    mixup: MixUp
+    accumulation_steps: int = 1
+    bf16: bool = False
+    workers: int = 0
+
+    @property
+    def max_epochs(self) -> int:
+        """All stages together."""
+        return sum(stage.epochs for stage in self.stages)
+
+    def stage_at(self, epoch: int) -> Stage:
+        """The stage an epoch (from 0) belongs to."""
+        for stage in self.stages:
+            if epoch < stage.epochs:
+                return stage
+            epoch -= stage.epochs
+        raise IndexError(epoch)
+
+
+Selection = Callable[[], Mapping[str, float]]
+"""Scores the model as it is now; its first value (higher is better) decides which epoch is best."""
+
+
+def fit(
+    model: nn.Module,
+    examples: Examples,
+    recipe: Recipe,
+    run: RunDirectory,
+    select: Selection | None = None,
+    patience: int | None = None,
+) -> TrainingState:
+    """Train to the end of the recipe or until `patience` epochs have brought no better score; resumes `run`.
+
+    Args:
+        model: On the device to train on; holds the weights of the last epoch afterwards.
+        examples: Training rows.
+        recipe: Stages and settings.
+        run: Where checkpoints and metrics go.
+        select: Scores an epoch; without it every epoch counts as better than the one before.
+        patience: None trains all epochs.
+
+    Raises:
+        UserError: the loss is not finite (names epoch, step and utterances; the last checkpoint is kept),
+            or an earlier checkpoint in `run` cannot be used.
+    """
+    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.stages[0].learning_rate, weight_decay=recipe.weight_decay)
+    state = run.resume(model, optimizer)
+    if state.finished:
+        return state
+    for epoch, losses, seconds in run_epochs(model, optimizer, examples, recipe, state.epoch + 1):
+        scores = select() if select is not None else {}
+        score = next(iter(scores.values()), float(epoch))
+        state.epoch = epoch
+        state.history.append({"epoch": epoch, "stage": recipe.stage_at(epoch).number, **losses, **scores})
+        improved = score > state.best_score
+        if improved:
+            state.best_epoch, state.best_score = epoch, score
+        out_of_patience = patience is not None and epoch - state.best_epoch >= patience
+        state.finished = out_of_patience or epoch + 1 == recipe.max_epochs
+        run.record(state, seconds)
+        _report(state, recipe, seconds)
+        if improved:
+            run.save("best", model, optimizer, state)
+        run.save("last", model, optimizer, state)
+        if state.finished:
+            break
+    return state
+
+
+def _report(state: TrainingState, recipe: Recipe, seconds: float) -> None:
+    row = state.history[-1]
+    shown = "  ".join(f"{key} {value:.4f}" for key, value in row.items() if isinstance(value, float))
+    best = "  <- best" if state.best_epoch == state.epoch else ""
+    tqdm.write(f"stage {row['stage']}  epoch {state.epoch + 1:>3}/{recipe.max_epochs}  {shown}  {seconds:.1f} s{best}")
+
+
+def run_epochs(
+    model: nn.Module, optimizer: torch.optim.Optimizer, examples: Examples, recipe: Recipe, first_epoch: int = 0
+) -> Iterator[tuple[int, dict[str, float], float]]:
+    """Train epoch after epoch, yielding (epoch, mean losses, seconds) after each.
+
+    Everything random in an epoch is a function of (seed, epoch): order, balanced draw, MixUp and dropout.
+    """
+    device = next(model.parameters()).device
+    targets = examples.targets
+    num_classes = targets.probabilities.shape[1]
+    alpha = torch.from_numpy(class_weights(targets.probabilities, recipe.loss.class_weight_exponent)).to(device)
+
+    for epoch in range(first_epoch, recipe.max_epochs):
+        started = time.perf_counter()
+
+        # 1. This epoch's stage, rows and draws.
+        stage = recipe.stage_at(epoch)
+        if stage.balanced:
+            order = balanced_rows(targets.classes, num_classes, recipe.seed, epoch)
+        else:
+            order = shuffled_rows(len(targets), recipe.seed, epoch)
+        mixup_draws = generator(recipe.seed, epoch, "mixup")
+        torch.manual_seed(recipe.seed * 100_003 + epoch)  # dropout
+        for group in optimizer.param_groups:
+            group["lr"] = stage.learning_rate
+
+        # 2. One optimiser step per batch, its gradient the mean over the batch's rows.
+        model.train()
+        losses = []
+        progress = tqdm(
+            batches(examples, order, recipe.batch_size, recipe.accumulation_steps, recipe.workers),
+            desc=f"stage {stage.number}, epoch {epoch + 1}/{recipe.max_epochs}",
+            total=math.ceil(len(order) / recipe.batch_size), unit="batch", leave=False, disable=None,
+        )  # fmt: skip
+        for parts in progress:
+            batch_rows = sum(len(part.rows) for part in parts)
+            optimizer.zero_grad(set_to_none=True)
+            batch_loss = torch.zeros(3, device=device)
+            for part in (part.to(device) for part in parts):
+                with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bf16):
+                    x = model.encode(*part.inputs)
+                    mixing = draw_mixing(len(x), recipe.mixup, mixup_draws, device)
+                    prediction = model.head(mix(x, mixing))
+                terms = multitask_loss(
+                    prediction, mix(part.targets, mixing), mix(part.attributes, mixing),
+                    recipe.loss.emotion, recipe.loss.attributes, None if stage.balanced else alpha,
+                )  # fmt: skip
+                share = len(part.rows) / batch_rows
+                (terms.total * share).backward()
+                batch_loss += torch.stack(terms).detach() * share
+            optimizer.step()
+            losses.append(batch_loss * batch_rows)
+
+        # 3. Report; a loss that is not finite ends the run before anything of this epoch is kept.
+        summed = torch.stack(losses).cpu()
+        _refuse_non_finite(summed, epoch, order, examples, recipe)
+        total, emotion, attributes = (summed.sum(dim=0) / len(order)).tolist()
+        means = {"loss": total, "loss_emotion": emotion, "loss_attributes": attributes, "rows": len(order)}
+        yield epoch, means, time.perf_counter() - started
+
+
+def _refuse_non_finite(losses: Tensor, epoch: int, order: np.ndarray, examples: Examples, recipe: Recipe) -> None:
+    """Losses: (steps, 3)."""
+    bad = (~losses.isfinite().all(dim=1)).nonzero().flatten().tolist()
+    if bad:
+        first = bad[0] * recipe.batch_size
+        ids = [examples.targets.ids[row] for row in order[first : first + recipe.batch_size]]
+        raise UserError(
+            f"loss is not finite at epoch {epoch + 1}, step {bad[0] + 1}, utterances {', '.join(ids)}; the last "
+            "checkpoint is kept: look at these features, or lower training.learning_rate"
+        )
