@@ -246,7 +246,7 @@ def _numeric_columns(source: Path, raw: pd.DataFrame) -> tuple[tuple[str, ...], 
 
 def _normalised(check: _Check, emotions: tuple[str, ...], targets: Floats) -> Floats:
     missing = np.isnan(targets)
-    partly = missing.any(axis=1) & ~missing.all(axis=1)
+    partly = np.logical_and(missing.any(axis=1), ~missing.all(axis=1))
     if partly.any():
         column = emotions[int(missing[partly.argmax()].argmax())]
         check.refuse(partly, column, "empty while other emotions of the row are given; write 0 or leave all empty")
@@ -281,7 +281,8 @@ def _classes_known(check: _Check, emotions: tuple[str, ...], labelled: Mask) -> 
     classes = check.table["EmoClass"]
     known = classes.isin([*emotions, *NO_CONSENSUS]).to_numpy(dtype=bool)
     allowed = f"must be one of {', '.join([*emotions, *NO_CONSENSUS])}"
-    check.refuse(np.logical_and(~known, labelled | (classes != "").to_numpy(dtype=bool)), "EmoClass", allowed, classes)
+    needed: Mask = labelled | np.asarray(classes != "", dtype=bool)
+    check.refuse(~known & needed, "EmoClass", allowed, classes)
 
 
 def _partitions_known(check: _Check, emotions: tuple[str, ...], labelled: Mask) -> None:
