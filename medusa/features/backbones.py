@@ -1,0 +1,277 @@
+"""Frozen pretrained models as feature extractors (paper 3.3), through one small interface.
+
+    backbone = load_backbone(config, device)
+    backbone.features(batch)    one (frames, dim) float32 array for each waveform or text
+
+The feature of a clip never depends on the clips it is batched with.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from transformers import AutoFeatureExtractor, AutoModel, AutoTokenizer
+
+from medusa.audio import SAMPLE_RATE
+from medusa.config.schema import ExtractConfig, Layers
+from medusa.errors import UserError
+from medusa.features import logmel
+
+Clip = np.ndarray | str
+"""A waveform, shape = (samples,), 16 kHz; or a transcript."""
+
+
+def load_backbone(config: ExtractConfig, device: torch.device) -> FeatureBackbone:
+    """Load the model a config names.
+
+    Raises:
+        UserError: the weights or the layers it names are not there.
+    """
+    kinds: dict[str, type[FeatureBackbone]] = {
+        "speech": SpeechBackbone,
+        "whisper": WhisperBackbone,
+        "text": TextBackbone,
+        "logmel": LogMelBackbone,
+    }
+    return kinds[config.backbone.kind](config, device)
+
+
+class FeatureBackbone(ABC):
+    """What extraction needs to know of a model.
+
+    Attributes:
+        dim: Values a frame.
+        frame_rate: Frames a second after `time_stride`; None for text.
+        commit: The hub's commit of the weights, None for a local folder and for logmel.
+        truncated: How many clips were longer than the model can take, so far.
+    """
+
+    dim: int
+    frame_rate: float | None
+    commit: str | None = None
+    truncated: int = 0
+
+    def __init__(self, config: ExtractConfig, device: torch.device) -> None:
+        self.config = config
+        self.device = device
+
+    def features(self, batch: Sequence[Clip]) -> list[np.ndarray]:
+        """Features of a batch of clips, each of shape = (frames, dim), float32."""
+        with torch.inference_mode():
+            return [pool_time(values, self.config.time_stride) for values in self._frames(batch)]
+
+    @abstractmethod
+    def _frames(self, batch: Sequence[Any]) -> list[np.ndarray]:
+        """Features before pooling over time."""
+
+
+class LogMelBackbone(FeatureBackbone):
+    """Log-mel, energy and F0 at 50 frames a second; no weights."""
+
+    def __init__(self, config: ExtractConfig, device: torch.device) -> None:
+        super().__init__(config, device)
+        self.dim = logmel.DIM
+        self.frame_rate = logmel.FRAME_RATE / config.time_stride
+
+    def _frames(self, batch: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return [logmel.logmel(samples) for samples in batch]
+
+
+class _Pretrained(FeatureBackbone):
+    """Loading and layer selection, common to all models with weights."""
+
+    def __init__(self, config: ExtractConfig, device: torch.device) -> None:
+        super().__init__(config, device)
+        dtype = torch.bfloat16 if config.compute.precision == "bf16" else torch.float32
+        self.model: Any = _from_pretrained(AutoModel, config, use_safetensors=True, dtype=dtype)
+        self.commit = self.model.config._commit_hash
+        self.dtype = dtype
+
+    def _use(self, module: Any, num_layers: int, width: int) -> None:
+        """Keep `module`, the part of the model that runs, and check the layers against its depth."""
+        self.model = module.eval().to(self.device)
+        self.num_states = num_layers + 1
+        layers = self.config.layers
+        for layer in layers.take:
+            if not -self.num_states <= layer < self.num_states:
+                raise UserError(
+                    f"layers.take: {layer} is not there, {self.config.backbone.model} has hidden states "
+                    f"0 to {num_layers} (or -{self.num_states} to -1)"
+                )
+        self.dim = width * (len(layers.take) if layers.combine == "concat" else 1)
+
+    def _states(self, **inputs: Any) -> torch.Tensor:
+        """Run the model; the layers taken, combined, shape = (batch, frames, dim), float32."""
+        output = self.model(**inputs, output_hidden_states=True)
+        states = output.hidden_states
+        if len(states) != self.num_states:
+            raise ValueError(f"{self.config.backbone.model}: {len(states)} hidden states, expected {self.num_states}")
+        return combine(states, self.config.layers)
+
+
+class SpeechBackbone(_Pretrained):
+    """wav2vec 2.0 and its descendants (WavLM, HuBERT): waveform in, one frame per 20 ms.
+
+    The checkpoint's own normalisation is applied to each clip before padding. Models whose convolutions
+    end in layer norm get an attention mask and agree with single clips; in models with group norm (the
+    "base" ones) padding would change the statistics of the whole clip, so those run one clip at a time.
+    """
+
+    def __init__(self, config: ExtractConfig, device: torch.device) -> None:
+        super().__init__(config, device)
+        model = self.model.config
+        if not hasattr(model, "conv_stride"):
+            raise _wrong_kind(config, model.model_type)
+        self.normalise: Any = _from_pretrained(AutoFeatureExtractor, config)
+        if self.normalise.sampling_rate != SAMPLE_RATE:
+            raise UserError(f"{config.backbone.model}: made for {self.normalise.sampling_rate} Hz, not {SAMPLE_RATE}")
+        self.one_by_one = model.feat_extract_norm == "group"
+        self.shortest = _receptive_field(model.conv_kernel, model.conv_stride)
+        self.frame_rate = SAMPLE_RATE / prod(model.conv_stride) / config.time_stride
+        self._use(self.model, model.num_hidden_layers, model.hidden_size)
+
+    def _frames(self, batch: Sequence[np.ndarray]) -> list[np.ndarray]:
+        clips = [self._prepare(samples) for samples in batch]
+        if self.one_by_one:
+            return [self._states(input_values=clip[None].to(self.device, self.dtype))[0].cpu().numpy() for clip in clips]
+        lengths = torch.tensor([len(clip) for clip in clips])
+        padded = torch.nn.utils.rnn.pad_sequence(clips, batch_first=True)
+        mask = torch.arange(padded.shape[1]) < lengths[:, None]
+        states = self._states(
+            input_values=padded.to(self.device, self.dtype), attention_mask=mask.to(self.device, torch.long)
+        )
+        frames = self.model._get_feat_extract_output_lengths(lengths)
+        return [values[: int(count)].cpu().numpy() for values, count in zip(states, frames, strict=True)]
+
+    def _prepare(self, samples: np.ndarray) -> torch.Tensor:
+        """Zero padded to the convolutions' receptive field and normalised."""
+        samples = np.pad(samples, (0, max(0, self.shortest - len(samples))))
+        return torch.from_numpy(self.normalise(samples, sampling_rate=SAMPLE_RATE).input_values[0].astype(np.float32))
+
+
+class WhisperBackbone(_Pretrained):
+    """Whisper's encoder: windows of 30 s, 50 frames a second.
+
+    Longer clips are cut into windows whose frames are put one after the other. With `trim` the frames of
+    the padding are dropped; without it every window keeps its 1,500 frames, as the authors' release did.
+    """
+
+    def __init__(self, config: ExtractConfig, device: torch.device) -> None:
+        super().__init__(config, device)
+        model = self.model.config
+        if model.model_type != "whisper":
+            raise _wrong_kind(config, model.model_type)
+        self.spectrogram: Any = _from_pretrained(AutoFeatureExtractor, config)
+        self.window = int(self.spectrogram.n_samples)
+        self.hop = self.window // model.max_source_positions
+        self.frame_rate = SAMPLE_RATE / self.hop / config.time_stride
+        self._use(self.model.get_encoder(), model.encoder_layers, model.d_model)
+
+    def _frames(self, batch: Sequence[np.ndarray]) -> list[np.ndarray]:
+        windows = [[clip[at : at + self.window] for at in range(0, len(clip), self.window)] for clip in batch]
+        flat = [window for clip in windows for window in clip]
+        states = [
+            values
+            for start in range(0, len(flat), self.config.batch_size)
+            for values in self._encode(flat[start : start + self.config.batch_size])
+        ]
+        encoded = iter(states)
+        return [np.concatenate([next(encoded) for _ in clip]) for clip in windows]
+
+    def _encode(self, windows: list[np.ndarray]) -> list[np.ndarray]:
+        inputs = self.spectrogram(windows, sampling_rate=SAMPLE_RATE, return_tensors="pt", device=str(self.device))
+        states = self._states(input_features=inputs.input_features.to(self.device, self.dtype))
+        counts = [-(-len(window) // self.hop) if self.config.trim else states.shape[1] for window in windows]
+        return [values[:count].cpu().numpy() for values, count in zip(states, counts, strict=True)]
+
+
+class TextBackbone(_Pretrained):
+    """Text encoders (RoBERTa, ModernBERT, BERT): one frame per token, special tokens dropped.
+
+    An empty transcript gives one frame of zeros. A text longer than the model can take is cut there and
+    counted in `truncated`.
+    """
+
+    frame_rate = None
+
+    def __init__(self, config: ExtractConfig, device: torch.device) -> None:
+        super().__init__(config, device)
+        self.tokenizer: Any = _from_pretrained(AutoTokenizer, config)
+        model = self.model.config
+        if not hasattr(model, "max_position_embeddings") or not self.tokenizer.is_fast:
+            raise _wrong_kind(config, model.model_type)
+        positions = getattr(getattr(self.model, "embeddings", None), "position_embeddings", None)
+        # RoBERTa numbers its positions from the padding id + 1 on.
+        reserved = 0 if getattr(positions, "padding_idx", None) is None else positions.padding_idx + 1
+        self.longest = min(self.tokenizer.model_max_length, model.max_position_embeddings - reserved)
+        self._use(self.model, model.num_hidden_layers, model.hidden_size)
+
+    def _frames(self, batch: Sequence[str]) -> list[np.ndarray]:
+        inputs = self.tokenizer(
+            list(batch),
+            padding=True,
+            truncation=True,
+            max_length=self.longest,
+            return_special_tokens_mask=True,
+            return_tensors="pt",
+        )
+        self.truncated += sum(bool(encoding.overflowing) for encoding in inputs.encodings)
+        words = inputs.pop("special_tokens_mask") == 0
+        states = self._states(**inputs.to(self.device)).cpu()
+        zero = np.zeros((1, self.dim), np.float32)
+        return [values[kept].numpy() if kept.any() else zero for values, kept in zip(states, words, strict=True)]
+
+
+def combine(states: Sequence[torch.Tensor], layers: Layers) -> torch.Tensor:
+    """Sum of the hidden states taken, or the states side by side; (batch, frames, dim), float32."""
+    taken = [states[layer].float() for layer in layers.take]
+    return torch.cat(taken, dim=-1) if layers.combine == "concat" else torch.stack(taken).sum(dim=0)
+
+
+def pool_time(values: np.ndarray, stride: int) -> np.ndarray:
+    """Average of every `stride` frames; the last window averages what is left.
+
+    shape: (frames, dim) → (ceil(frames / stride), dim), float32.
+    """
+    starts = np.arange(0, len(values), stride)
+    counts = np.diff(np.append(starts, len(values)))
+    return np.asarray(np.add.reduceat(values, starts, axis=0) / counts[:, None], dtype=np.float32)
+
+
+def _receptive_field(kernels: Sequence[int], strides: Sequence[int]) -> int:
+    """Samples that give exactly one frame."""
+    samples = 1
+    for kernel, stride in zip(reversed(kernels), reversed(strides), strict=True):
+        samples = (samples - 1) * stride + kernel
+    return samples
+
+
+def _wrong_kind(config: ExtractConfig, found: str) -> UserError:
+    return UserError(
+        f"backbone.kind: {config.backbone.kind} does not fit {config.backbone.model}, a model of type {found}"
+    )
+
+
+def _from_pretrained(loader: Any, config: ExtractConfig, **options: Any) -> Any:
+    """`loader.from_pretrained`, quiet, without remote code, and with its failures in one line."""
+    verbosity = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity(logging.ERROR)
+    transformers.logging.disable_progress_bar()
+    name, revision = config.backbone.model, config.backbone.revision
+    try:
+        return loader.from_pretrained(name, revision=revision, trust_remote_code=False, **options)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise UserError(
+            f"backbone.model: {name} cannot be loaded ({reason}); give a hub id or a folder with safetensors weights "
+            "(python -m medusa demo-weights writes two)"
+        ) from None
+    finally:
+        transformers.logging.set_verbosity(verbosity)
