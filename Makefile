@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check
+TORCH := $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' requirements.txt)
 INSTALLED := $(VENV)/.installed
 SAMPLE_MEMBERS = $(wildcard configs/sample/deepser.yaml configs/sample/members/*.yaml)
 
@@ -13,13 +15,21 @@ help: ## list the targets
 
 venv: $(INSTALLED) ## make .venv with everything that runs and checks the code
 
-# The lock holds no NVIDIA libraries: the second pip adds them where the first one took a CUDA build of torch.
+# torch goes first and by itself: of several builds with a known hash pip would take the registry's, which for Linux is
+# the CUDA one; asked without hashes it prefers a CPU build where it has been pointed at one, and the hash is then checked.
+# A torch of the pinned version that is already in .venv is kept. The lock holds no NVIDIA libraries: the last but one
+# line adds them where torch is a CUDA build.
 $(INSTALLED): requirements.lock requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: needs Python 3.11 or newer; make PYTHON=python3.11 …")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: needs Python 3.11 or newer: make PYTHON=python3.11 venv")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
-	$(BIN)/pip install --disable-pip-version-check -r requirements.txt
-	$(BIN)/pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(PIP) freeze | grep -q '^$(TORCH)' || { set -e; \
+	  $(PIP) download --no-deps --dest build/torch $(TORCH); \
+	  awk '/^[a-z]/ { keep = /^torch==/ } keep' requirements.lock > build/torch/requirements.lock; \
+	  $(PIP) install --no-deps --no-index --find-links build/torch --require-hashes -r build/torch/requirements.lock; \
+	  rm -rf build/torch; }
+	$(PIP) install --no-deps --require-hashes -r requirements.lock
+	$(PIP) install -r requirements.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
 	touch $@
 
 sample: $(INSTALLED) ## run the four stages on samples/, about a minute after the installation
@@ -49,9 +59,9 @@ lock: ## renew requirements.lock from requirements.txt and requirements-dev.txt
 	build/lock/bin/pip install --quiet --disable-pip-version-check uv==0.13.9
 	build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		requirements.txt requirements-dev.txt --output-file requirements.lock > /dev/null
-	{ echo '# Made by `make lock`: requirements.txt, requirements-dev.txt and what they need, with hashes.'; \
-	  awk '/^[a-z]/ { keep = !/^(nvidia-|cuda-|triton=)/ } keep' requirements.lock \
-	  | sed 's/^torch==.*/&\n    --hash=sha256:$(TORCH_CPU) \\/'; } > build/requirements.lock
+	awk 'BEGIN { print "# Made by `make lock`: requirements.txt, requirements-dev.txt and what they need, with hashes." } \
+	  /^[a-z]/ { keep = !/^(nvidia-|cuda-|triton=)/ } keep { print } \
+	  /^torch==/ { print "    --hash=sha256:$(TORCH_CPU) \\" }' requirements.lock > build/requirements.lock
 	mv build/requirements.lock requirements.lock
 
 clean: ## remove .venv, caches and runs/sample; other runs, data and models stay
