@@ -18,7 +18,6 @@ from pydantic_core import ErrorDetails
 
 from medusa.config.schema import DeepSERConfig, ExtractConfig, MetaConfig, Section
 from medusa.errors import UserError
-from medusa.files import write_text
 
 Config = TypeVar("Config", bound=Section)
 Tree = dict[str, Any]
@@ -91,9 +90,9 @@ def load_config(kind: type[Config], files: Sequence[Path], overrides: Sequence[s
         raise UserError(_explain(kind, error.errors()[0], origins, str(files[0]))) from None
 
 
-def save_config(config: Section, path: Path) -> None:
-    """Write the resolved config as YAML that `load_config` reads back to an equal object."""
-    write_text(path, yaml.dump(config.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True))
+def dump_config(config: Section) -> str:
+    """The resolved config as YAML text that `load_config` reads back to an equal object."""
+    return yaml.dump(config.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def _file_layers(kind: type[Section], file: Path, including: tuple[Path, ...]) -> list[tuple[str, Tree]]:

@@ -31,7 +31,8 @@ class SelfAttention(nn.Module):
         query, key, value = projected.view(batch, time, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
         dropout = self.dropout if self.training else 0.0
         attended = F.scaled_dot_product_attention(query, key, value, mask[:, None, None, :], dropout)
-        return self.out_proj(attended.transpose(1, 2).reshape(batch, time, width))
+        output: Tensor = self.out_proj(attended.transpose(1, 2).reshape(batch, time, width))
+        return output
 
 
 class TransformerLayer(nn.Module):
@@ -54,4 +55,5 @@ class TransformerLayer(nn.Module):
         """(B, T, D), mask (B, T) True where real → (B, T, D)."""
         x = self.norm1(x + self.dropout(self.self_attn(x, mask)))
         transformed = self.linear2(self.dropout(F.relu(self.linear1(x))))
-        return self.norm2(x + self.dropout(transformed))
+        output: Tensor = self.norm2(x + self.dropout(transformed))
+        return output

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -11,18 +11,10 @@ from torch import Tensor, nn
 
 from medusa.models.attention import padding_mask
 from medusa.models.encoder import SequenceEncoder
+from medusa.models.prediction import Prediction, Predictor
 
 
-class Prediction(NamedTuple):
-    """What every model of the project returns."""
-
-    logits: Tensor
-    """(B, num_emotions), unnormalised."""
-    attributes: Tensor
-    """(B, num_attributes), on the corpus scale 1-7; (B, 0) without attributes."""
-
-
-class DeepSER(nn.Module):
+class DeepSER(Predictor):
     """N ≥ 1 modalities, L ≥ 1 fusion levels.
 
     Level k encodes the frames of all modalities' h_k, one after the other in time, followed by the
@@ -77,16 +69,19 @@ class DeepSER(nn.Module):
             for encoder, feature, mask in zip(self.modality_encoders, features, masks, strict=True)
         ]
         pooled = [state[-1] for state in states]
-        fused: list[Tensor] = []  # the previous level's output, absent at the first level
+        previous: list[Tensor] = []  # the previous level's last-layer output and its mask; nothing at level 1
+        previous_mask: list[Tensor] = []
         for level, encoder in enumerate(self.fusion_encoders):
-            frames = torch.cat([state[level] for state in states] + fused[-2:-1], dim=1)
-            # The output of level k has the frames of its input, so its mask is that input's mask.
-            mask = torch.cat(masks, dim=1) if level == 0 else torch.cat([*masks, mask], dim=1)
-            fused = encoder(frames, mask)
-        return self.w(torch.cat(pooled + fused[-1:], dim=-1))
+            mask = torch.cat(masks + previous_mask, dim=1)
+            *_, last, pooled_fusion = encoder(torch.cat([state[level] for state in states] + previous, dim=1), mask)
+            previous, previous_mask = [last], [mask]
+        if self.fusion_encoders:
+            pooled.append(pooled_fusion)
+        x: Tensor = self.w(torch.cat(pooled, dim=-1))
+        return x
 
     def head(self, x: Tensor) -> Prediction:
-        """x (B, hidden_dim) → logits = Wc ReLU(x), attributes = 1 + 6 sigmoid(Wr ReLU(x))."""
+        """X (B, hidden_dim) → logits = Wc ReLU(x), attributes = 1 + 6 sigmoid(Wr ReLU(x))."""
         activated = F.relu(x)
         if self.w_r is None:
             return Prediction(self.w_c(activated), activated.new_zeros(len(activated), 0))

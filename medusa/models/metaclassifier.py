@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from medusa.models.deepser import Prediction
+from medusa.models.prediction import Prediction, Predictor
 
 
-class MetaClassifier(nn.Module):
+class MetaClassifier(Predictor):
     """Members' posteriors and attributes → logits and raw (unsquashed) attributes.
 
     Args:
@@ -25,14 +25,8 @@ class MetaClassifier(nn.Module):
         super().__init__()
         self.num_emotions = num_emotions
         widths = [input_dim, *hidden_dims]
-        hidden = [
-            layer for dims in zip(widths, widths[1:], strict=False) for layer in (nn.Linear(*dims), nn.ReLU())
-        ]
+        hidden = [layer for dims in zip(widths, widths[1:], strict=False) for layer in (nn.Linear(*dims), nn.ReLU())]
         self.layers = nn.Sequential(*hidden, nn.Linear(widths[-1], num_emotions + num_attributes))
-
-    def forward(self, inputs: Tensor) -> Prediction:
-        """(B, input_dim) → Prediction."""
-        return self.head(inputs)
 
     def encode(self, inputs: Tensor) -> Tensor:
         """The representation MixUp would act on: the inputs themselves."""

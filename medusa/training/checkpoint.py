@@ -76,7 +76,7 @@ class RunDirectory:
             return TrainingState()
         saved = read_json(last / "state.json")
         load_weights(model, last)
-        _load_optimizer(model, optimizer, _read_tensors(last / "optimizer.safetensors"))
+        _load_optimizer(model, optimizer, read_tensors(last / "optimizer.safetensors"))
         saved.pop("schema")
         lines = (self.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
         history = [json.loads(line) for line in lines]
@@ -116,7 +116,7 @@ def load_weights(model: nn.Module, checkpoint: Path) -> None:
         UserError: missing, damaged, or from another architecture (names the first differing tensor).
     """
     file = checkpoint / "model.safetensors"
-    tensors, expected = _read_tensors(file), model.state_dict()
+    tensors, expected = read_tensors(file), model.state_dict()
     for key in sorted(tensors.keys() | expected.keys()):
         found, wanted = (tuple(source[key].shape) if key in source else None for source in (tensors, expected))
         if found != wanted:
@@ -127,7 +127,12 @@ def load_weights(model: nn.Module, checkpoint: Path) -> None:
     model.load_state_dict(tensors)
 
 
-def _read_tensors(file: Path) -> dict[str, Tensor]:
+def read_tensors(file: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file.
+
+    Raises:
+        UserError: missing or damaged.
+    """
     try:
         return load_file(file)
     except FileNotFoundError:

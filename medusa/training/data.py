@@ -54,6 +54,11 @@ class Targets:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def subset(self, rows: np.ndarray) -> Targets:
+        """The given rows, in the given order."""
+        ids = [self.ids[row] for row in rows]
+        return Targets(ids, self.probabilities[rows], self.attributes[rows], self.classes[rows])
+
 
 def make_targets(labels: Labels, kind: TargetKind = "soft") -> Targets:
     """Targets of the labelled rows (design: `targets`).
@@ -65,15 +70,13 @@ def make_targets(labels: Labels, kind: TargetKind = "soft") -> Targets:
     probabilities, classes = labels.targets(), labels.class_indices()
     keep = classes >= 0 if kind in ("soft_consensus", "one_hot") else np.ones(len(labels), dtype=bool)
     if kind == "one_hot":
-        probabilities = np.eye(len(labels.emotions))[classes]
+        probabilities = np.eye(len(labels.emotions))[classes]  # the -1 of X and O picks a row that is left out below
     elif kind == "argmax":
         probabilities = np.eye(len(labels.emotions))[probabilities.argmax(axis=1)]
-    return Targets(
-        ids=[utterance for utterance, kept in zip(labels.ids, keep, strict=True) if kept],
-        probabilities=probabilities[keep].astype(np.float32),
-        attributes=labels.attribute_values()[keep].astype(np.float32),
-        classes=classes[keep],
+    everything = Targets(
+        labels.ids, probabilities.astype(np.float32), labels.attribute_values().astype(np.float32), classes
     )
+    return everything.subset(np.flatnonzero(keep))
 
 
 class Examples(Protocol):
@@ -128,10 +131,7 @@ class StackedExamples:
 
 def _batch(targets: Targets, rows: np.ndarray, inputs: tuple[Any, ...]) -> Batch:
     return Batch(
-        rows,
-        inputs,
-        torch.from_numpy(targets.probabilities[rows]),
-        torch.from_numpy(targets.attributes[rows]),
+        rows, inputs, torch.from_numpy(targets.probabilities[rows]), torch.from_numpy(targets.attributes[rows])
     )
 
 
@@ -150,7 +150,7 @@ class _PartsAt(Dataset[list[Batch]]):
     def __init__(self, examples: Examples) -> None:
         self.examples = examples
 
-    def __getitem__(self, parts: list[np.ndarray]) -> list[Batch]:  # type: ignore[override]
+    def __getitem__(self, parts: list[np.ndarray]) -> list[Batch]:
         return [self.examples.batch(rows) for rows in parts]
 
 
@@ -160,5 +160,5 @@ def batches(
     """Cut `order` into batches of `batch_size` rows (the last may be smaller), each in up to `accumulation_steps` parts."""
     whole = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     parts = [np.array_split(rows, min(accumulation_steps, len(rows))) for rows in whole]
-    loader = DataLoader(_PartsAt(examples), batch_size=None, sampler=parts, num_workers=workers)  # type: ignore[arg-type]
+    loader = DataLoader(_PartsAt(examples), batch_size=None, sampler=parts, num_workers=workers)
     yield from loader

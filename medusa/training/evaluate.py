@@ -6,12 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
 from tqdm import tqdm
 
 from medusa.corpora.labels import Labels
-from medusa.errors import UserError
 from medusa.metrics import balanced_macro_f1
+from medusa.models.prediction import Predictor
 from medusa.training.data import Examples, Targets, batches
 
 
@@ -26,7 +25,7 @@ class Predictions(NamedTuple):
 
 @torch.no_grad()
 def predict(
-    model: nn.Module, examples: Examples, batch_size: int, bf16: bool = False, workers: int = 0, show: str = ""
+    model: Predictor, examples: Examples, batch_size: int, bf16: bool = False, workers: int = 0, show: str = ""
 ) -> Predictions:
     """Posteriors and attributes of all rows, without dropout; `show` names the progress bar."""
     device = next(model.parameters()).device
@@ -51,17 +50,13 @@ def selection_scores(predictions: Predictions, targets: Targets) -> dict[str, fl
     return {"macro_f1": f1, "cross_entropy": float(-(targets.probabilities * log_probabilities).sum(axis=1).mean())}
 
 
-def selection_partition(labels: Labels) -> str:
-    """Where models are selected: dev where the corpus has one ("honest"), else test ("paper protocol").
+def score(
+    model: Predictor, examples: Examples, batch_size: int = 1024, bf16: bool = False, workers: int = 0, show: str = ""
+) -> dict[str, float]:
+    """`selection_scores` of the model as it is now."""
+    return selection_scores(predict(model, examples, batch_size, bf16, workers, show), examples.targets)
 
-    Raises:
-        UserError: that partition is empty or lacks a class, so no class-balanced score exists.
-    """
-    name = "dev" if labels.has("dev") else "test"
-    present = set(labels.partition(name).class_indices().tolist())
-    absent = [emotion for index, emotion in enumerate(labels.emotions) if index not in present]
-    if absent:
-        raise UserError(
-            f"{labels.source}: partition {name}: no rows of class {absent[0]}; model selection needs every class there"
-        )
-    return name
+
+def selection_partition(labels: Labels) -> str:
+    """Where models are selected: "dev" where the corpus has one (honest), else "test" (the paper's protocol)."""
+    return "dev" if labels.has("dev") else "test"

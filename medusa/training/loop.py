@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from medusa.errors import UserError
 from medusa.models.mixup import draw_mixing, mix
+from medusa.models.prediction import Predictor
 from medusa.training.checkpoint import RunDirectory, TrainingState
 from medusa.training.data import Examples, batches
 from medusa.training.loss import class_weights, multitask_loss
@@ -45,7 +46,7 @@ class Recipe:
     batch_size: int
     weight_decay: float
     loss: Loss
-    mixup: MixUp
+    mixup: MixUp | None = None
     accumulation_steps: int = 1
     bf16: bool = False
     workers: int = 0
@@ -69,12 +70,13 @@ Selection = Callable[[], Mapping[str, float]]
 
 
 def fit(
-    model: nn.Module,
+    model: Predictor,
     examples: Examples,
     recipe: Recipe,
     run: RunDirectory,
     select: Selection | None = None,
     patience: int | None = None,
+    report: Callable[[str], None] | None = None,
 ) -> TrainingState:
     """Train to the end of the recipe or until `patience` epochs have brought no better score; resumes `run`.
 
@@ -85,12 +87,15 @@ def fit(
         run: Where checkpoints and metrics go.
         select: Scores an epoch; without it every epoch counts as better than the one before.
         patience: None trains all epochs.
+        report: Told one line per epoch.
 
     Raises:
         UserError: the loss is not finite (names epoch, step and utterances; the last checkpoint is kept),
             or an earlier checkpoint in `run` cannot be used.
     """
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.stages[0].learning_rate, weight_decay=recipe.weight_decay)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=recipe.stages[0].learning_rate, weight_decay=recipe.weight_decay
+    )
     state = run.resume(model, optimizer)
     if state.finished:
         return state
@@ -105,7 +110,8 @@ def fit(
         out_of_patience = patience is not None and epoch - state.best_epoch >= patience
         state.finished = out_of_patience or epoch + 1 == recipe.max_epochs
         run.record(state, seconds)
-        _report(state, recipe, seconds)
+        if report is not None:
+            report(_epoch_line(state, recipe, seconds))
         if improved:
             run.save("best", model, optimizer, state)
         run.save("last", model, optimizer, state)
@@ -114,15 +120,15 @@ def fit(
     return state
 
 
-def _report(state: TrainingState, recipe: Recipe, seconds: float) -> None:
+def _epoch_line(state: TrainingState, recipe: Recipe, seconds: float) -> str:
     row = state.history[-1]
     shown = "  ".join(f"{key} {value:.4f}" for key, value in row.items() if isinstance(value, float))
     best = "  <- best" if state.best_epoch == state.epoch else ""
-    tqdm.write(f"stage {row['stage']}  epoch {state.epoch + 1:>3}/{recipe.max_epochs}  {shown}  {seconds:.1f} s{best}")
+    return f"stage {row['stage']}  epoch {state.epoch + 1:>3}/{recipe.max_epochs}  {shown}  {seconds:.1f} s{best}"
 
 
 def run_epochs(
-    model: nn.Module, optimizer: torch.optim.Optimizer, examples: Examples, recipe: Recipe, first_epoch: int = 0
+    model: Predictor, optimizer: torch.optim.Optimizer, examples: Examples, recipe: Recipe, first_epoch: int = 0
 ) -> Iterator[tuple[int, dict[str, float], float]]:
     """Train epoch after epoch, yielding (epoch, mean losses, seconds) after each.
 
@@ -162,14 +168,14 @@ def run_epochs(
             for part in (part.to(device) for part in parts):
                 with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bf16):
                     x = model.encode(*part.inputs)
-                    mixing = draw_mixing(len(x), recipe.mixup, mixup_draws, device)
+                    mixing = draw_mixing(len(x), recipe.mixup, mixup_draws, device) if recipe.mixup else None
                     prediction = model.head(mix(x, mixing))
                 terms = multitask_loss(
                     prediction, mix(part.targets, mixing), mix(part.attributes, mixing),
                     recipe.loss.emotion, recipe.loss.attributes, None if stage.balanced else alpha,
                 )  # fmt: skip
                 share = len(part.rows) / batch_rows
-                (terms.total * share).backward()
+                torch.autograd.backward(terms.total * share)
                 batch_loss += torch.stack(terms).detach() * share
             optimizer.step()
             losses.append(batch_loss * batch_rows)

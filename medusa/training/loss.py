@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from medusa.models.deepser import Prediction
+from medusa.models.prediction import Prediction
 
 
 class LossTerms(NamedTuple):

@@ -1,0 +1,39 @@
+"""Write the posteriors of one trained member for every partition, and print its scores."""
+
+from __future__ import annotations
+
+from medusa.config.arguments import parse_script
+from medusa.config.schema import DeepSERConfig
+from medusa.corpora.labels import PARTITIONS, read_labels
+from medusa.device import prepare_device
+from medusa.ensemble.posteriors import write_posteriors
+from medusa.errors import command
+from medusa.training.checkpoint import load_weights
+from medusa.training.data import FeatureExamples, make_targets
+from medusa.training.evaluate import predict
+from medusa.training.member import build_model, open_stores
+
+
+@command
+def main() -> None:
+    """Evaluate the best checkpoint of the member that the config describes."""
+    config = parse_script(DeepSERConfig, __doc__)
+    device = prepare_device(config.compute)
+
+    # 1. Rows, features, best weights.
+    labels = read_labels(config.paths.labels)
+    stores = open_stores(config)
+    model = build_model(config, labels, stores, device)
+    load_weights(model, config.run_directory / "best")
+
+    # 2. One posterior file per partition.
+    for name in PARTITIONS:
+        rows = labels.partition(name)
+        if not len(rows):
+            continue
+        examples = FeatureExamples(make_targets(rows), stores)
+        bf16 = config.compute.precision == "bf16"
+        predictions = predict(model, examples, config.training.batch_size, bf16, config.training.workers, name)
+        path = config.run_directory / "posteriors" / f"{name}.csv"
+        write_posteriors(path, rows, *predictions)
+        print(f"{len(rows):,} rows: {path}")

@@ -1,0 +1,93 @@
+"""One ensemble member, put together from its config."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from medusa.corpora.labels import Labels
+from medusa.errors import UserError
+from medusa.features.store import FeatureStore
+from medusa.files import sha256
+from medusa.models.deepser import DeepSER
+from medusa.training.loop import Recipe, Stage
+
+if TYPE_CHECKING:
+    from medusa.config.schema import DeepSERConfig
+
+
+def open_stores(config: DeepSERConfig) -> list[FeatureStore]:
+    """The member's feature stores, in the order of its modalities.
+
+    Raises:
+        UserError: a store is missing or incomplete.
+    """
+    return [FeatureStore(config.paths.features / name) for name in config.features]
+
+
+def build_model(config: DeepSERConfig, labels: Labels, stores: list[FeatureStore], device: torch.device) -> DeepSER:
+    """A freshly initialised network; the initial weights depend on the seed alone."""
+    torch.manual_seed(config.seed)
+    settings = config.model
+    model = DeepSER(
+        [store.dim for store in stores],
+        hidden_dim=settings.hidden_dim,
+        num_layers=settings.num_layers,
+        num_heads=settings.num_heads,
+        feedforward_dim=settings.feedforward_dim,
+        dropout=settings.dropout,
+        fusion=settings.fusion,
+        num_emotions=len(labels.emotions),
+        # Without the attribute term nothing would train that head (Table 2, "w/o multitask").
+        num_attributes=len(labels.attributes) if config.loss.attributes > 0 else 0,
+    )
+    return model.to(device)
+
+
+def recipe(config: DeepSERConfig) -> Recipe:
+    """Stage 1, then Stage 2 on balanced subsets; `training.stage2: false` spends the same epochs in Stage 1."""
+    training = config.training
+    first = min(training.stage1_epochs, training.max_epochs) if training.stage2 else training.max_epochs
+    return Recipe(
+        stages=[
+            Stage(1, first, training.learning_rate, balanced=False),
+            Stage(2, training.max_epochs - first, training.stage2_learning_rate, balanced=True),
+        ],
+        seed=config.seed,
+        batch_size=training.batch_size,
+        weight_decay=training.weight_decay,
+        loss=config.loss,
+        mixup=config.mixup,
+        accumulation_steps=training.accumulation_steps,
+        bf16=config.compute.precision == "bf16",
+        workers=training.workers,
+    )
+
+
+def identity(config: DeepSERConfig, stores: list[FeatureStore]) -> dict[str, Any]:
+    """What makes two runs the same run: settings, labels and features, but not where it computes or where files lie."""
+    settings = config.model_dump(mode="json", exclude={"paths": True, "compute": {"device", "threads"}})
+    settings["training"].pop("workers")
+    return {
+        **settings,
+        "labels_sha256": sha256(config.paths.labels),
+        "stores": {store.name: store.manifest for store in stores},
+    }
+
+
+def require_every_class(labels: Labels, partition: str, purpose: str) -> Labels:
+    """The rows of a partition, refused if a class has none among those with consensus.
+
+    Raises:
+        UserError: naming file, partition and class.
+    """
+    rows = labels.partition(partition)
+    present = set(rows.class_indices().tolist())
+    absent = [emotion for index, emotion in enumerate(labels.emotions) if index not in present]
+    if absent:
+        raise UserError(
+            f"{labels.source}: partition {partition}: no rows of class {absent[0]}, but {purpose} needs every class; "
+            "prepare the corpus with another split, or without that class"
+        )
+    return rows

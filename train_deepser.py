@@ -1,0 +1,54 @@
+"""Train one ensemble member: Stage 1 on all rows, Stage 2 on balanced subsets (paper 3.6)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from tqdm import tqdm
+
+from medusa.config.arguments import parse_script
+from medusa.config.load import dump_config
+from medusa.config.schema import DeepSERConfig
+from medusa.corpora.labels import read_labels
+from medusa.device import describe_device, prepare_device
+from medusa.errors import command
+from medusa.provenance import write_provenance
+from medusa.training.checkpoint import open_run
+from medusa.training.data import FeatureExamples, make_targets
+from medusa.training.evaluate import score, selection_partition
+from medusa.training.loop import fit
+from medusa.training.member import build_model, identity, open_stores, recipe, require_every_class
+
+
+@command
+def main() -> None:
+    """Train, or continue training, the member that the config describes."""
+    config = parse_script(DeepSERConfig, __doc__)
+    device = prepare_device(config.compute)
+
+    # 1. Rows and features.
+    labels = read_labels(config.paths.labels)
+    stores = open_stores(config)
+    selection = selection_partition(labels)
+    train_rows = require_every_class(labels, "train", "balanced training (Stage 2)")
+    selection_rows = require_every_class(labels, selection, "model selection")
+    train = FeatureExamples(make_targets(train_rows, config.targets), stores)
+    held_out = FeatureExamples(make_targets(selection_rows), stores)
+
+    # 2. Model.
+    model = build_model(config, labels, stores, device)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    print(f"member {config.run_directory.name}: {' + '.join(config.features)}, {parameters:,} parameters")
+    print(f"{len(train.targets):,} training rows; selected on {len(held_out.targets):,} {selection} rows; {device}")
+
+    # 3. Stages 1 and 2.
+    schedule = recipe(config)
+    with open_run(config.run_directory, identity(config, stores), dump_config(config)) as run:
+        write_provenance(run.path, config.model_dump(mode="json"), [config.paths.labels], describe_device(device))
+        select = partial(score, model, held_out, schedule.batch_size, schedule.bf16, schedule.workers, selection)
+        state = fit(model, train, schedule, run, select, config.training.patience, report=tqdm.write)
+    print(f"best {selection} macro-F1 {state.best_score:.4f} at epoch {state.best_epoch + 1}: {run.path / 'best'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""Train an ensemble: Stage 3, one meta-classifier per seed, and Stage 4, the soup of their weights (paper 3.6)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from medusa.config.arguments import parse_script
+from medusa.config.load import dump_config
+from medusa.config.schema import MetaConfig
+from medusa.corpora.labels import read_labels
+from medusa.device import describe_device, prepare_device
+from medusa.ensemble.posteriors import member_files, stack_members
+from medusa.ensemble.soup import cook_soup
+from medusa.ensemble.stacking import build_metaclassifier, cross_validated_epochs, meta_identity, meta_recipe
+from medusa.errors import command
+from medusa.provenance import write_provenance
+from medusa.training.checkpoint import RunDirectory, open_run
+from medusa.training.data import StackedExamples, make_targets
+from medusa.training.evaluate import score, selection_partition
+from medusa.training.loop import fit
+from medusa.training.member import require_every_class
+
+
+@command
+def main() -> None:
+    """Train, or continue training, the ensemble that the config describes."""
+    config = parse_script(MetaConfig, __doc__)
+    device = prepare_device(config.compute)
+
+    # 1. The members' predictions for the rows to fit on.
+    labels = read_labels(config.paths.labels)
+    rows = require_every_class(labels, config.fit_on, "balanced training (Stage 3)")
+    files = member_files(config, config.fit_on)
+    stack = stack_members(files, labels, config.fit_on)
+    examples = StackedExamples(make_targets(rows), stack.inputs)
+    print(f"ensemble {config.run_directory.name}: {len(files)} members, fitted on {len(rows):,} {config.fit_on} rows")
+
+    with open_run(config.run_directory, meta_identity(config, files), dump_config(config)) as run:
+        inputs = [config.paths.labels, *files.values()]
+        write_provenance(run.path, config.model_dump(mode="json"), inputs, describe_device(device))
+
+        # 2. How long to train: watched on rows not fitted on, or cross-validated inside them.
+        held_out, epochs, patience = None, config.training.max_epochs, config.training.patience
+        if config.fit_on == "dev":
+            epochs = cross_validated_epochs(config, rows, stack, device, run.path / "inner_folds.json")
+            print(f"{epochs} epochs, from {config.training.inner_folds} speaker-disjoint folds of the dev rows")
+        else:
+            selection = selection_partition(labels)
+            selection_rows = require_every_class(labels, selection, "model selection")
+            selection_stack = stack_members(member_files(config, selection), labels, selection)
+            held_out = StackedExamples(make_targets(selection_rows), selection_stack.inputs)
+
+        # 3. Stage 3: one meta-classifier per seed.
+        for seed in config.seeds:
+            model = build_metaclassifier(config, stack, seed, device)
+            select = partial(score, model, held_out) if held_out is not None else None
+            seed_run = RunDirectory(run.path / f"seed-{seed}")
+            state = fit(model, examples, meta_recipe(config, seed, epochs), seed_run, select, patience)
+            chosen = f"best macro-F1 {state.best_score:.4f} at" if select is not None else "fitted for"
+            print(f"seed {seed}: {chosen} epoch {state.best_epoch + 1}")
+
+        # 4. Stage 4: their soup.
+        cook_soup([run.path / f"seed-{seed}" / "best" for seed in config.seeds], run.path / "soup")
+    print(f"soup of {len(config.seeds)} meta-classifiers: {run.path / 'soup'}")
+
+
+if __name__ == "__main__":
+    main()
