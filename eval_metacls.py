@@ -36,9 +36,8 @@ def main() -> None:
         if name == "test":
             table = score_techniques(combined, rows)
             write_csv(config.run_directory / "results.csv", table)
-            print(
-                f"{len(rows):,} test rows, protocol: {protocol}\n{table.to_string(index=False, float_format='%.4f', na_rep='')}"
-            )
+            print(f"{len(rows):,} test rows, protocol: {protocol}")
+            print(table.to_string(index=False, float_format="%.4f", na_rep=""))
 
 
 if __name__ == "__main__":

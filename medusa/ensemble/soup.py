@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 
 from medusa.errors import UserError
+from medusa.files import atomic_path, write_json
+from medusa.training.checkpoint import read_tensors
 
 
 def soup(state_dicts: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
@@ -19,6 +23,19 @@ def soup(state_dicts: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.T
     for number, weights in enumerate(state_dicts[1:], start=2):
         _check_same(first, weights, number)
     return {key: _mean(key, [weights[key] for weights in state_dicts]) for key in first}
+
+
+def cook_soup(checkpoints: Sequence[Path], out: Path) -> None:
+    """Average the `model.safetensors` of several checkpoint folders into `out/`, and note there what went in.
+
+    Raises:
+        UserError: a checkpoint is missing or differs from the others in a tensor.
+    """
+    weights = soup([read_tensors(checkpoint / "model.safetensors") for checkpoint in checkpoints])
+    with atomic_path(out / "model.safetensors") as temporary:
+        save_file(weights, temporary)
+    ingredients = [checkpoint.relative_to(out.parent).as_posix() for checkpoint in checkpoints]
+    write_json(out / "state.json", {"schema": 1, "ingredients": ingredients})
 
 
 def _mean(key: str, tensors: list[torch.Tensor]) -> torch.Tensor:

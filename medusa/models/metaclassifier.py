@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -25,7 +26,7 @@ class MetaClassifier(Predictor):
         super().__init__()
         self.num_emotions = num_emotions
         widths = [input_dim, *hidden_dims]
-        hidden = [layer for dims in zip(widths, widths[1:], strict=False) for layer in (nn.Linear(*dims), nn.ReLU())]
+        hidden = [layer for dims in pairwise(widths) for layer in (nn.Linear(*dims), nn.ReLU())]
         self.layers = nn.Sequential(*hidden, nn.Linear(widths[-1], num_emotions + num_attributes))
 
     def encode(self, inputs: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
 
 from medusa.errors import UserError
 from medusa.files import lock, read_json, write_json, write_text
@@ -44,6 +45,7 @@ class RunDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._events: SummaryWriter | None = None
 
     def save(self, name: str, model: nn.Module, optimizer: torch.optim.Optimizer, state: TrainingState) -> None:
         """Replace the checkpoint `name` ("last" or "best") as a whole."""
@@ -57,12 +59,24 @@ class RunDirectory:
         _swap(fresh, self.path / name)
 
     def record(self, state: TrainingState, seconds: float) -> None:
-        """Write metrics.jsonl (every epoch so far, no wall times in it) and add a line to timings.jsonl."""
+        """Write metrics.jsonl (every epoch so far, no wall times in it); add to timings.jsonl and TensorBoard."""
+        self.path.mkdir(parents=True, exist_ok=True)
         write_text(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in state.history))
         rate = state.history[-1]["rows"] / seconds
         timing = {"epoch": state.epoch, "seconds": round(seconds, 3), "utterances_per_second": round(rate, 1)}
         with (self.path / "timings.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(timing) + "\n")
+        if self._events is None:
+            # Events an earlier, killed process wrote for this epoch or later ones are void.
+            self._events = SummaryWriter(str(self.path), purge_step=state.epoch)
+        for key, value in state.history[-1].items():
+            self._events.add_scalar(key, value, state.epoch)
+
+    def close(self) -> None:
+        """Flush the TensorBoard events."""
+        if self._events is not None:
+            self._events.close()
+            self._events = None
 
     def resume(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> TrainingState:
         """Load `last/` into model and optimiser if there is one; the state to continue from.

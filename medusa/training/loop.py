@@ -99,24 +99,27 @@ def fit(
     state = run.resume(model, optimizer)
     if state.finished:
         return state
-    for epoch, losses, seconds in run_epochs(model, optimizer, examples, recipe, state.epoch + 1):
-        scores = select() if select is not None else {}
-        score = next(iter(scores.values()), float(epoch))
-        state.epoch = epoch
-        state.history.append({"epoch": epoch, "stage": recipe.stage_at(epoch).number, **losses, **scores})
-        improved = score > state.best_score
-        if improved:
-            state.best_epoch, state.best_score = epoch, score
-        out_of_patience = patience is not None and epoch - state.best_epoch >= patience
-        state.finished = out_of_patience or epoch + 1 == recipe.max_epochs
-        run.record(state, seconds)
-        if report is not None:
-            report(_epoch_line(state, recipe, seconds))
-        if improved:
-            run.save("best", model, optimizer, state)
-        run.save("last", model, optimizer, state)
-        if state.finished:
-            break
+    try:
+        for epoch, losses, seconds in run_epochs(model, optimizer, examples, recipe, state.epoch + 1):
+            scores = select() if select is not None else {}
+            score = next(iter(scores.values()), float(epoch))
+            state.epoch = epoch
+            state.history.append({"epoch": epoch, "stage": recipe.stage_at(epoch).number, **losses, **scores})
+            improved = score > state.best_score
+            if improved:
+                state.best_epoch, state.best_score = epoch, score
+            out_of_patience = patience is not None and epoch - state.best_epoch >= patience
+            state.finished = out_of_patience or epoch + 1 == recipe.max_epochs
+            run.record(state, seconds)
+            if report is not None:
+                report(_epoch_line(state, recipe, seconds))
+            if improved:
+                run.save("best", model, optimizer, state)
+            run.save("last", model, optimizer, state)
+            if state.finished:
+                break
+    finally:
+        run.close()
     return state
 
 

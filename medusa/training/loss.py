@@ -53,13 +53,13 @@ def multitask_loss(
     Args:
         prediction: Logits (B, C), attributes (B, A).
         targets: (B, C) soft targets.
-        attributes: (B, A) on the corpus scale; A = 0 leaves the MSE term out.
+        attributes: (B, A) on the corpus scale; not looked at if the model predicts none.
         emotion_weight: λ1.
         attribute_weight: λ2.
         weights: α_c, (C,), in Stage 1; None (uniform) in Stages 2 and 3.
     """
     emotion = F.cross_entropy(prediction.logits.float(), targets, weight=weights)
-    if attributes.shape[1] == 0:
+    if prediction.attributes.shape[1] == 0:
         return LossTerms(emotion_weight * emotion, emotion, torch.zeros_like(emotion))
     mse = F.mse_loss(prediction.attributes.float(), attributes)
     return LossTerms(emotion_weight * emotion + attribute_weight * mse, emotion, mse)

@@ -1,0 +1,43 @@
+"""The transformer layer against torch's own, dropout included."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from medusa.models.attention import TransformerLayer, padding_mask
+
+
+@pytest.mark.parametrize("num_heads", [1, 4])
+def test_equals_torchs_layer_with_its_state_dict(num_heads: int) -> None:
+    torch.manual_seed(0)
+    theirs = nn.TransformerEncoderLayer(16, num_heads, 32, dropout=0.0, batch_first=True)
+    ours = TransformerLayer(16, num_heads, 32, dropout=0.0)
+    ours.load_state_dict(theirs.state_dict())
+    x, mask = torch.randn(3, 6, 16), padding_mask(torch.tensor([6, 2, 4]), 6)
+    expected = theirs(x, src_key_padding_mask=~mask)
+    torch.testing.assert_close(ours(x, mask)[mask], expected[mask], atol=1e-5, rtol=1e-5)
+
+
+def test_initial_weights_follow_torchs_distributions() -> None:
+    torch.manual_seed(0)
+    theirs = nn.TransformerEncoderLayer(64, 1, 128, batch_first=True).state_dict()
+    ours = TransformerLayer(64, 1, 128, dropout=0.1).state_dict()
+    assert ours.keys() == theirs.keys()
+    for name, expected in theirs.items():
+        assert ours[name].abs().max().item() == pytest.approx(expected.abs().max().item(), rel=0.05), name
+        assert ours[name].std().item() == pytest.approx(expected.std().item(), rel=0.15), name
+
+
+def test_dropout_acts_in_training_only() -> None:
+    torch.manual_seed(0)
+    layer = TransformerLayer(8, 1, 16, dropout=0.5)
+    x, mask = torch.randn(2, 3, 8), torch.ones(2, 3, dtype=torch.bool)
+    assert not torch.equal(layer(x, mask), layer(x, mask))
+    layer.eval()
+    assert torch.equal(layer(x, mask), layer(x, mask))
+
+
+def test_padding_mask() -> None:
+    assert padding_mask(torch.tensor([2, 0]), 3).tolist() == [[True, True, False], [False, False, False]]

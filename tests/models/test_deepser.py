@@ -1,0 +1,124 @@
+"""DeepSER against an independent network put together from torch's own transformer layers, as the authors do."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from medusa.models.deepser import DeepSER
+
+EMOTIONS, ATTRIBUTES = 5, 3
+
+
+class ReferenceLeg(nn.Module):
+    def __init__(self, input_dim: int, width: int, feedforward: int) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(input_dim, width), nn.Linear(width, width)
+        layers = [nn.TransformerEncoderLayer(width, 1, feedforward, batch_first=True) for _ in range(2)]
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        h1 = self.layers[0](self.second(torch.relu(self.first(x))))
+        h2 = self.layers[1](h1)
+        return h1, h2, h2.mean(dim=1)
+
+
+class ReferenceDeepSER(nn.Module):
+    """Two layers, deep fusion, no padding: the equations of Algorithm 2 written out one by one."""
+
+    def __init__(self, input_dims: list[int], width: int, feedforward: int) -> None:
+        super().__init__()
+        self.legs = nn.ModuleList(ReferenceLeg(dim, width, feedforward) for dim in input_dims)
+        self.fusion1, self.fusion2 = ReferenceLeg(width, width, feedforward), ReferenceLeg(width, width, feedforward)
+        self.w = nn.Linear(width * (len(input_dims) + 1), width)
+        self.w_c, self.w_r = nn.Linear(width, EMOTIONS), nn.Linear(width, ATTRIBUTES)
+
+    def forward(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
+        h1, h2, h3 = zip(*[leg(x) for leg, x in zip(self.legs, features, strict=True)], strict=True)
+        _, f1, _ = self.fusion1(torch.cat(h1, dim=1))
+        _, _, f2 = self.fusion2(torch.cat([*h2, f1], dim=1))
+        x = torch.relu(self.w(torch.cat([*h3, f2], dim=-1)))
+        return self.w_c(x), 1 + 6 * torch.sigmoid(self.w_r(x))
+
+
+def small_deepser(input_dims: list[int], **settings: object) -> DeepSER:
+    torch.manual_seed(1)
+    arguments = {"hidden_dim": 16, "feedforward_dim": 24, "num_emotions": EMOTIONS, "num_attributes": ATTRIBUTES}
+    return DeepSER(input_dims, **(arguments | settings)).eval()  # type: ignore[arg-type]
+
+
+def random_batch(input_dims: list[int], lengths: list[list[int]]) -> tuple[list[Tensor], list[Tensor]]:
+    """One (B, max T, D) tensor per modality; the padding is filled with noise that must not matter."""
+    torch.manual_seed(2)
+    features = [torch.randn(len(of_rows), max(of_rows), dim) for dim, of_rows in zip(input_dims, lengths, strict=True)]
+    return features, [torch.tensor(of_rows) for of_rows in lengths]
+
+
+@pytest.mark.parametrize("input_dims", [[7], [7, 5], [7, 5, 6]])
+def test_equals_the_authors_network_at_full_lengths(input_dims: list[int]) -> None:
+    model, reference = small_deepser(input_dims), ReferenceDeepSER(input_dims, 16, 24).eval()
+    ours, theirs = list(model.parameters()), list(reference.parameters())
+    assert [tensor.shape for tensor in ours] == [tensor.shape for tensor in theirs]
+    with torch.no_grad():
+        for mine, other in zip(ours, theirs, strict=True):
+            other.copy_(mine)
+    features, lengths = random_batch(input_dims, [[4 + index] * 3 for index in range(len(input_dims))])
+    prediction = model(features, lengths)
+    logits, attributes = reference(features)
+    torch.testing.assert_close(prediction.logits, logits, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(prediction.attributes, attributes, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("fusion", ["deep", "late"])
+@pytest.mark.parametrize("num_layers", [1, 2, 3])
+def test_a_padded_batch_gives_the_numbers_of_the_clips_alone(fusion: str, num_layers: int) -> None:
+    model = small_deepser([7, 5], fusion=fusion, num_layers=num_layers, num_heads=2)
+    features, lengths = random_batch([7, 5], [[9, 1, 4], [2, 6, 1]])
+    together = model(features, lengths)
+    for row in range(3):
+        alone = model(
+            [values[row : row + 1, : length[row]] for values, length in zip(features, lengths, strict=True)],
+            [length[row : row + 1] for length in lengths],
+        )
+        torch.testing.assert_close(together.logits[row], alone.logits[0], atol=1e-5, rtol=0)
+        torch.testing.assert_close(together.attributes[row], alone.attributes[0], atol=1e-5, rtol=0)
+
+
+def test_padding_gets_no_gradient() -> None:
+    model = small_deepser([7])
+    features, lengths = random_batch([7], [[5, 2]])
+    features[0].requires_grad_()
+    model(features, lengths).logits.sum().backward()
+    assert features[0].grad is not None
+    assert torch.equal(features[0].grad[1, 2:], torch.zeros(3, 7))
+    assert features[0].grad[1, :2].abs().sum() > 0
+
+
+def test_late_fusion_has_no_fusion_encoders() -> None:
+    deep, late = small_deepser([7, 5]), small_deepser([7, 5], fusion="late")
+    assert not any(name.startswith("fusion") for name, _ in late.named_parameters())
+    assert late.w.in_features == 2 * 16
+    assert deep.w.in_features == 3 * 16
+
+
+def test_attributes_stay_on_the_scale_and_may_be_absent() -> None:
+    features, lengths = random_batch([7], [[3, 2]])
+    attributes = small_deepser([7])([100 * features[0]], lengths).attributes
+    assert ((attributes >= 1) & (attributes <= 7)).all()
+    without = small_deepser([7], num_attributes=0)(features, lengths)
+    assert without.attributes.shape == (2, 0)
+
+
+def test_forward_is_the_head_of_encode() -> None:
+    model = small_deepser([7, 5])
+    features, lengths = random_batch([7, 5], [[3, 2], [1, 4]])
+    x = model.encode(features, lengths)
+    assert x.shape == (2, 16)
+    for whole, halves in zip(model(features, lengths), model.head(x), strict=True):
+        assert torch.equal(whole, halves)
+
+
+def test_modules_stand_in_the_documented_order() -> None:
+    names = list(dict.fromkeys(name.split(".")[0] for name, _ in small_deepser([7, 5]).named_parameters()))
+    assert names == ["modality_encoders", "fusion_encoders", "w", "w_c", "w_r"]

@@ -1,0 +1,51 @@
+"""Which rows an epoch visits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medusa.training.sampling import balanced_rows, shuffled_rows
+
+CLASSES = np.array([0] * 50 + [1] * 7 + [2] * 20 + [-1] * 30)
+
+
+def test_every_class_and_the_rows_without_consensus_appear_n_times() -> None:
+    rows = balanced_rows(CLASSES, num_classes=3, seed=1, epoch=4)
+    values, counts = np.unique(CLASSES[rows], return_counts=True)
+    assert dict(zip(values.tolist(), counts.tolist(), strict=True)) == {-1: 7, 0: 7, 1: 7, 2: 7}
+    assert len(set(rows.tolist())) == len(rows)
+
+
+def test_fewer_rows_without_consensus_than_n_are_all_taken() -> None:
+    rows = balanced_rows(np.array([0, 0, 0, 1, 1, 1, -1]), num_classes=2, seed=1, epoch=0)
+    assert sorted(rows.tolist()) == [0, 1, 2, 3, 4, 5, 6]
+
+
+def test_drawn_afresh_every_epoch_and_repeatable() -> None:
+    first, again, next_epoch, other_seed = (balanced_rows(CLASSES, 3, seed, epoch) for seed, epoch in
+                                            [(1, 0), (1, 0), (1, 1), (2, 0)])  # fmt: skip
+    assert first.tolist() == again.tolist()
+    assert set(first.tolist()) != set(next_epoch.tolist())
+    assert set(first.tolist()) != set(other_seed.tolist())
+
+
+def test_over_epochs_every_row_of_a_class_is_drawn_equally_often() -> None:
+    counts = np.zeros(len(CLASSES))
+    for epoch in range(2000):
+        counts[balanced_rows(CLASSES, 3, 0, epoch)] += 1
+    # Row of class 0: 7 of 50 per epoch, 280 expected over 2000 epochs, standard deviation 15.5.
+    assert counts[CLASSES == 0] == pytest.approx(280, abs=5 * 15.5)
+    assert (counts[CLASSES == 1] == 2000).all()
+
+
+def test_an_empty_class_is_named() -> None:
+    with pytest.raises(ValueError, match="^1$"):
+        balanced_rows(np.array([0, 0, 2, -1]), num_classes=3, seed=1, epoch=0)
+
+
+@given(rows=st.integers(1, 200), seed=st.integers(0, 2**31 - 1), epoch=st.integers(0, 100))
+def test_stage_one_visits_every_row_once(rows: int, seed: int, epoch: int) -> None:
+    assert sorted(shuffled_rows(rows, seed, epoch).tolist()) == list(range(rows))
