@@ -157,7 +157,7 @@ class _PartsAt(Dataset[list[Batch]]):
 def batches(
     examples: Examples, order: np.ndarray, batch_size: int, accumulation_steps: int = 1, workers: int = 0
 ) -> Iterator[list[Batch]]:
-    """Cut `order` into batches of `batch_size` rows, the last maybe smaller; each comes in `accumulation_steps` parts."""
+    """Cut `order` into batches of `batch_size` rows (the last may be smaller), each in `accumulation_steps` parts."""
     whole = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     parts = [np.array_split(rows, min(accumulation_steps, len(rows))) for rows in whole]
     loader = DataLoader(_PartsAt(examples), batch_size=None, sampler=parts, num_workers=workers)

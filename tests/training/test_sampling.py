@@ -42,7 +42,7 @@ def test_over_epochs_every_row_of_a_class_is_drawn_equally_often() -> None:
 
 
 def test_an_empty_class_is_named() -> None:
-    with pytest.raises(ValueError, match="^1$"):
+    with pytest.raises(ValueError, match=r"^1$"):
         balanced_rows(np.array([0, 0, 2, -1]), num_classes=3, seed=1, epoch=0)
 
 
