@@ -1,0 +1,89 @@
+"""What made an artefact: config, inputs, code and libraries; nothing about when, or on whose machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import medusa
+from medusa.files import sha256, write_json
+
+SCHEMA = 1
+LIBRARIES = (
+    "torch",
+    "transformers",
+    "safetensors",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "librosa",
+    "soundfile",
+    "torchaudio",
+    "pydantic",
+)
+"""Distributions whose version can change a number; those not installed are left out."""
+
+
+def provenance(config: Mapping[str, Any], inputs: Sequence[Path], device: str) -> dict[str, Any]:
+    """Describe one run as a JSON object.
+
+    Equal runs of equal code on equal libraries give equal objects: no wall time, host name or absolute path is in it.
+
+    Args:
+        config: The resolved config as JSON values.
+        inputs: Files the run reads; each is named by its path below the current folder, else by its bare name.
+        device: Device and threads, as `medusa.device.describe_device` puts them.
+    """
+    canonical = json.dumps(config, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return {
+        "schema": SCHEMA,
+        "medusa": medusa.__version__,
+        "git": _git(Path(__file__).resolve().parents[1]),
+        "config_sha256": hashlib.sha256(canonical.encode()).hexdigest(),
+        "inputs": [{"file": _portable_name(path), "sha256": sha256(path)} for path in inputs],
+        "libraries": _versions(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": device,
+    }
+
+
+def write_provenance(directory: Path, config: Mapping[str, Any], inputs: Sequence[Path], device: str) -> None:
+    """Write `provenance(...)` to `directory/provenance.json`."""
+    write_json(directory / "provenance.json", provenance(config, inputs, device))
+
+
+def _portable_name(path: Path) -> str:
+    absolute, here = path.resolve(), Path.cwd().resolve()
+    return absolute.relative_to(here).as_posix() if absolute.is_relative_to(here) else path.name
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for library in LIBRARIES:
+        try:
+            versions[library] = metadata.version(library)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _git(root: Path) -> dict[str, Any] | None:
+    """Commit of the checkout at `root` and whether it has changes; None where the code is no checkout of its own."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(root), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != root:
+            return None
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.CalledProcessError):
+        return None
