@@ -60,7 +60,7 @@ lock: ## renew requirements.lock from requirements.txt and requirements-dev.txt
 	build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		requirements.txt requirements-dev.txt --output-file requirements.lock > /dev/null
 	awk 'BEGIN { print "# Made by `make lock`: requirements.txt, requirements-dev.txt and what they need, with hashes." } \
-	  /^[a-z]/ { keep = !/^(nvidia-|cuda-|triton=)/ } keep { print } \
+	  /$(TORCH_CPU)/ { next } /^[a-z]/ { keep = !/^(nvidia-|cuda-|triton=)/ } keep { print } \
 	  /^torch==/ { print "    --hash=sha256:$(TORCH_CPU) \\" }' requirements.lock > build/requirements.lock
 	mv build/requirements.lock requirements.lock
 
