@@ -18,6 +18,7 @@ import numpy as np
 import torch
 import transformers
 from transformers import AutoFeatureExtractor, AutoModel, AutoTokenizer
+from transformers.utils.hub import cached_file, extract_commit_hash
 
 from medusa.audio import SAMPLE_RATE
 from medusa.config.schema import ExtractConfig, Layers
@@ -91,7 +92,7 @@ class _Pretrained(FeatureBackbone):
         super().__init__(config, device)
         dtype = torch.bfloat16 if config.compute.precision == "bf16" else torch.float32
         self.model: Any = _from_pretrained(AutoModel, config, use_safetensors=True, dtype=dtype)
-        self.commit = self.model.config._commit_hash
+        self.commit = _hub_commit(config)
         self.dtype = dtype
 
     def _use(self, module: Any, num_layers: int, width: int) -> None:
@@ -257,6 +258,12 @@ def _wrong_kind(config: ExtractConfig, found: str) -> UserError:
     return UserError(
         f"backbone.kind: {config.backbone.kind} does not fit {config.backbone.model}, a model of type {found}"
     )
+
+
+def _hub_commit(config: ExtractConfig) -> str | None:
+    """The commit whose files were just loaded, as the hub's cache names it."""
+    path = cached_file(config.backbone.model, "config.json", revision=config.backbone.revision)
+    return extract_commit_hash(path, None)
 
 
 def _from_pretrained(loader: Any, config: ExtractConfig, **options: Any) -> Any:

@@ -145,7 +145,7 @@ def _identity(config: ExtractConfig, backbone: FeatureBackbone) -> dict[str, Any
         "time_stride": config.time_stride,
         "trim": config.trim if config.backbone.kind == "whisper" else None,
         "resampler": config.resampler if config.backbone.kind != "text" else None,
-        "precision": config.compute.precision,
+        "precision": config.compute.precision if config.backbone.kind != "logmel" else None,
         "dim": backbone.dim,
         "frame_rate": backbone.frame_rate,
         "shard_size": config.shard_size,
