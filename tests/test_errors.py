@@ -1,0 +1,42 @@
+import pytest
+
+from medusa.errors import PartlyDone, UserError, command
+
+
+def fail_with(error: BaseException) -> None:
+    raise error
+
+
+@pytest.mark.parametrize(("error", "code"), [(UserError("labels.csv, row 3: no"), 2), (PartlyDone("2 of 9 failed"), 3)])
+def test_a_users_mistake_is_one_line_and_an_exit_code(
+    error: UserError, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        command(fail_with)(error)
+    assert caught.value.code == code
+    assert capsys.readouterr() == ("", f"error: {error}\n")
+
+
+def test_a_message_of_several_lines_becomes_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command(fail_with)(UserError("first\n  second\tthird"))
+    assert capsys.readouterr().err == "error: first second third\n"
+
+
+def test_ctrl_c_says_how_to_go_on_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        command(fail_with)(KeyboardInterrupt())
+    assert caught.value.code == 130  # 128 + SIGINT, as shells have it
+    assert "same command continues" in capsys.readouterr().err
+
+
+def test_our_own_mistakes_keep_their_traceback() -> None:
+    with pytest.raises(ZeroDivisionError):
+        command(fail_with)(ZeroDivisionError())
+
+
+def test_arguments_reach_the_command_and_success_exits_quietly(capsys: pytest.CaptureFixture[str]) -> None:
+    seen: list[tuple[int, str]] = []
+    command(lambda number, word: seen.append((number, word)))(3, word="x")
+    assert seen == [(3, "x")]
+    assert capsys.readouterr() == ("", "")

@@ -1,0 +1,153 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medusa.errors import UserError
+from medusa.files import atomic_path, inside, lock, read_csv, read_json, sha256, write_csv, write_json, write_text
+
+
+class TestAtomicPath:
+    def test_the_old_file_stands_until_the_new_one_is_whole(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.txt"
+        path.write_text("old")
+        with atomic_path(path) as temporary:
+            temporary.write_text("new")
+            assert path.read_text() == "old"
+        assert path.read_text() == "new"
+        assert list(tmp_path.iterdir()) == [path]
+
+    def test_a_failure_leaves_the_old_file_and_no_rest(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.txt"
+        path.write_text("old")
+
+        def break_off() -> None:
+            with atomic_path(path) as temporary:
+                temporary.write_text("half")
+                raise OSError("disk full")
+
+        with pytest.raises(OSError, match="disk full"):
+            break_off()
+        assert path.read_text() == "old"
+        assert list(tmp_path.iterdir()) == [path]
+
+    def test_missing_folders_are_made(self, tmp_path: Path) -> None:
+        write_text(tmp_path / "a/b/c.txt", "x")
+        assert (tmp_path / "a/b/c.txt").read_text() == "x"
+
+
+def test_text_is_utf8_with_unix_line_ends(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "é\nb\n")
+    assert (tmp_path / "a.txt").read_bytes() == b"\xc3\xa9\nb\n"
+
+
+class TestJson:
+    def test_keys_keep_their_order_and_read_back(self, tmp_path: Path) -> None:
+        value = {"z": 1, "a": {"é": [None, 0.1]}}
+        write_json(tmp_path / "a.json", value)
+        assert list(read_json(tmp_path / "a.json")) == ["z", "a"]
+        assert json.loads((tmp_path / "a.json").read_text("utf-8")) == read_json(tmp_path / "a.json") == value
+
+    @pytest.mark.parametrize(
+        ("content", "complaint"),
+        [(b"{", "not readable as JSON"), (b"", "not readable"), (b"\xff", "not readable"), (b"[1]", "found list")],
+    )
+    def test_what_is_no_object_is_refused_by_name(self, content: bytes, complaint: str, tmp_path: Path) -> None:
+        (tmp_path / "a.json").write_bytes(content)
+        with pytest.raises(UserError, match=rf"a\.json: .*{complaint}"):
+            read_json(tmp_path / "a.json")
+
+    def test_missing(self, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match=r"a\.json: no such file"):
+            read_json(tmp_path / "a.json")
+
+
+class TestCsv:
+    def test_cells_stay_the_text_they_are(self, tmp_path: Path) -> None:
+        (tmp_path / "a.csv").write_text('FileName,SpkrID\n001,NA\n"a, b",\n', encoding="utf-8")
+        assert read_csv(tmp_path / "a.csv").values.tolist() == [["001", "NA"], ["a, b", ""]]
+
+    def test_a_byte_order_mark_is_no_part_of_the_first_name(self, tmp_path: Path) -> None:
+        (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbfFileName\nx\n")
+        assert list(read_csv(tmp_path / "a.csv").columns) == ["FileName"]
+
+    def test_written_bytes(self, tmp_path: Path) -> None:
+        table = pd.DataFrame({"FileName": ["a,b", "c"], "Happy": [1 / 3, 1.0]})
+        write_csv(tmp_path / "a.csv", table, float_format="%.3f")
+        assert (tmp_path / "a.csv").read_bytes() == b'FileName,Happy\n"a,b",0.333\nc,1.000\n'
+
+    @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=20))
+    def test_floats_survive_the_round_trip_bit_by_bit(
+        self, tmp_path_factory: pytest.TempPathFactory, values: list[float]
+    ) -> None:
+        path = tmp_path_factory.mktemp("csv") / "a.csv"
+        write_csv(path, pd.DataFrame({"value": values}))
+        assert [float(cell) for cell in read_csv(path)["value"]] == values
+
+    @pytest.mark.parametrize(
+        ("content", "complaint"),
+        [
+            (b"", "not a CSV table"),
+            (b"a,b\n", "no rows; make it"),
+            (b"a,b\n1,2\n1,2,3\n", "not a CSV table.*line 3"),
+            (b"a\n\xff\n", "not UTF-8 text"),
+        ],
+    )
+    def test_what_is_no_table_is_refused_by_name(self, content: bytes, complaint: str, tmp_path: Path) -> None:
+        (tmp_path / "a.csv").write_bytes(content)
+        with pytest.raises(UserError, match=rf"(?s)a\.csv: .*{complaint}"):
+            read_csv(tmp_path / "a.csv", "make it")
+
+    def test_a_missing_file_comes_with_its_remedy(self, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match=r"a\.csv: no such file; run prepare"):
+            read_csv(tmp_path / "a.csv", "run prepare")
+
+
+def test_sha256_of_the_standards_example(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    assert sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+class TestLock:
+    def test_another_process_is_refused_and_told_where(self, tmp_path: Path) -> None:
+        code = (
+            "import sys; from pathlib import Path; from medusa.errors import command; from medusa.files import lock\n"
+            "command(lambda: lock(Path(sys.argv[1]), 'training').__enter__())()"
+        )
+        with lock(tmp_path, "training"):
+            other = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=False)
+        assert other.returncode == 2
+        assert other.stderr.startswith(f"error: {tmp_path}: another process is training here")
+        subprocess.run([sys.executable, "-c", code, tmp_path], check=True)
+
+    def test_it_ends_with_a_process_that_is_killed(self, tmp_path: Path) -> None:
+        code = (
+            "import os, signal, sys; from pathlib import Path; from medusa.files import lock\n"
+            "with lock(Path(sys.argv[1]), 'training'): os.kill(os.getpid(), signal.SIGKILL)"
+        )
+        assert subprocess.run([sys.executable, "-c", code, tmp_path], check=False).returncode == -9
+        with lock(tmp_path, "training"):
+            pass
+
+
+class TestInside:
+    @pytest.mark.parametrize("name", ["a.wav", "Actor_01/a.wav", "a b.wav", "x/../a.wav", "..a.wav"])
+    def test_names_below_the_root(self, name: str, tmp_path: Path) -> None:
+        assert inside(tmp_path, name).resolve().is_relative_to(tmp_path.resolve())
+
+    @pytest.mark.parametrize("name", ["..", "../a.wav", "x/../../a.wav", "/etc/passwd", "link/a.wav"])
+    def test_names_that_leave_it(self, name: str, tmp_path: Path) -> None:
+        root = tmp_path / "root"
+        root.mkdir()
+        (root / "link").symlink_to(tmp_path)
+        with pytest.raises(UserError, match="leads outside"):
+            inside(root, name)
+
+    def test_a_sibling_whose_name_begins_like_the_root_is_outside(self, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match="leads outside"):
+            inside(tmp_path / "data", "../data-private/a.wav")
