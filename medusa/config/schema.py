@@ -107,6 +107,7 @@ class Model(Section):
     feedforward_dim: Positive = 2048
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     fusion: Literal["deep", "late"] = "deep"
+    standardize: bool = False
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> Model:

@@ -31,6 +31,7 @@ class DeepSER(Predictor):
         fusion: "deep" (the paper) or "late" (Table 2's ablation).
         num_emotions: Classes.
         num_attributes: Emotional attributes; 0 builds no attribute head.
+        standardize: Standardise the input features (ours, see `Standardize`); set by `set_input_statistics`.
     """
 
     def __init__(
@@ -44,18 +45,31 @@ class DeepSER(Predictor):
         fusion: Literal["deep", "late"] = "deep",
         num_emotions: int = 8,
         num_attributes: int = 3,
+        standardize: bool = False,
     ) -> None:
         super().__init__()
 
-        def encoder(input_dim: int) -> SequenceEncoder:
-            return SequenceEncoder(input_dim, hidden_dim, num_layers, num_heads, feedforward_dim, dropout)
+        def encoder(input_dim: int, standardize: bool = False) -> SequenceEncoder:
+            return SequenceEncoder(input_dim, hidden_dim, num_layers, num_heads, feedforward_dim, dropout, standardize)
 
         levels = num_layers if fusion == "deep" else 0
-        self.modality_encoders = nn.ModuleList(encoder(dim) for dim in input_dims)
+        self.modality_encoders = nn.ModuleList(encoder(dim, standardize) for dim in input_dims)
         self.fusion_encoders = nn.ModuleList(encoder(hidden_dim) for _ in range(levels))
         self.w = nn.Linear(hidden_dim * (len(input_dims) + (levels > 0)), hidden_dim)
         self.w_c = nn.Linear(hidden_dim, num_emotions)
         self.w_r = nn.Linear(hidden_dim, num_attributes) if num_attributes else None
+
+    def set_input_statistics(self, statistics: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Per modality the mean and standard deviation of every feature dimension, each (D_m,).
+
+        Raises:
+            ValueError: the model was built without `standardize`.
+        """
+        for encoder, (mean, deviation) in zip(self.modality_encoders, statistics, strict=True):
+            if not isinstance(encoder, SequenceEncoder) or encoder.standardize is None:
+                raise ValueError("built without standardize=True")
+            encoder.standardize.mean.copy_(mean)
+            encoder.standardize.scale.copy_(deviation.clamp(min=1e-3))
 
     def forward(self, features: Sequence[Tensor], lengths: Sequence[Tensor]) -> Prediction:
         """Features: per modality (B, T_m, D_m), zero-padded; lengths: per modality (B,), each ≥ 1."""

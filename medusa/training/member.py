@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from medusa.corpora.labels import Labels
@@ -41,8 +43,22 @@ def build_model(config: DeepSERConfig, labels: Labels, stores: list[FeatureStore
         num_emotions=len(labels.emotions),
         # Without the attribute term nothing would train that head (Table 2, "w/o multitask").
         num_attributes=len(labels.attributes) if config.loss.attributes > 0 else 0,
+        standardize=settings.standardize,
     )
+    if settings.standardize:
+        train_ids = labels.partition("train").ids
+        model.set_input_statistics([feature_statistics(store, train_ids) for store in stores])
     return model.to(device)
+
+
+def feature_statistics(store: FeatureStore, ids: list[str], most: int = 2000) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard deviation over the frames of at most `most` utterances, spread evenly over `ids`; (D,) each."""
+    total, squares, frames = np.zeros(store.dim), np.zeros(store.dim), 0
+    for utterance in ids[:: math.ceil(len(ids) / most)]:
+        values = store.read(utterance).astype(np.float64)
+        total, squares, frames = total + values.sum(axis=0), squares + (values**2).sum(axis=0), frames + len(values)
+    mean = total / frames
+    return torch.from_numpy(mean), torch.from_numpy(np.sqrt(np.maximum(squares / frames - mean**2, 0)))
 
 
 def recipe(config: DeepSERConfig) -> Recipe:

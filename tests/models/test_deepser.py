@@ -122,3 +122,20 @@ def test_forward_is_the_head_of_encode() -> None:
 def test_modules_stand_in_the_documented_order() -> None:
     names = list(dict.fromkeys(name.split(".")[0] for name, _ in small_deepser([7, 5]).named_parameters()))
     assert names == ["modality_encoders", "fusion_encoders", "w", "w_c", "w_r"]
+
+
+def test_standardised_inputs_equal_a_network_fed_with_standardised_features() -> None:
+    torch.manual_seed(3)
+    statistics = [(torch.randn(7), torch.rand(7) + 0.5), (torch.randn(5), torch.rand(5) + 0.5)]
+    plain, standardising = small_deepser([7, 5]), small_deepser([7, 5], standardize=True)
+    standardising.set_input_statistics(statistics)
+    features, lengths = random_batch([7, 5], [[3, 2], [1, 4]])
+    by_hand = [(x - mean) / deviation for x, (mean, deviation) in zip(features, statistics, strict=True)]
+    torch.testing.assert_close(standardising(features, lengths).logits, plain(by_hand, lengths).logits)
+
+
+def test_a_constant_feature_is_not_blown_up() -> None:
+    model = small_deepser([7], standardize=True)
+    model.set_input_statistics([(torch.zeros(7), torch.zeros(7))])
+    features, lengths = random_batch([7], [[3, 2]])
+    assert model(features, lengths).logits.isfinite().all()
