@@ -151,7 +151,7 @@ def labels_from_table(source: Path, raw: pd.DataFrame) -> Labels:
         table[list(attributes)] = _attributes_in_range(check, attributes, check.numbers(raw, attributes), labelled)
 
     for column in TEXT_COLUMNS:
-        table[column] = raw[column].fillna("").astype("str").to_numpy() if column in raw else ""
+        table[column] = raw[column].astype("str").fillna("").to_numpy() if column in raw else ""
     if "EmoClass" not in raw:
         table["EmoClass"] = _argmax(targets, emotions, labelled)
     if "Partition" not in raw:
@@ -174,7 +174,7 @@ class _Check:
             return
         row = int(bad.argmax())
         more = f" (and {int(bad.sum()) - 1} more rows)" if bad.sum() > 1 else ""
-        value = "" if found is None else f" {np.asarray(found)[row].item()!r}:"
+        value = "" if found is None else f" {np.asarray(found).tolist()[row]!r}:"
         name = self.table["FileName"].iloc[row]
         raise UserError(f"{self.source}, line {row + 2} ({name!r}), {column}:{value} {problem}{more}")
 
@@ -271,7 +271,7 @@ def _attributes_in_range(check: _Check, attributes: tuple[str, ...], values: Flo
 def _argmax(targets: Floats, emotions: tuple[str, ...], labelled: Mask) -> list[str]:
     """The emotion with the largest share; X where several share it; "" where the row is unlabelled."""
     known = np.nan_to_num(targets)
-    # a share printed with few decimals may differ from its equal in the last bit after renormalisation
+    # equal shares that were added up in another order differ in their last digits
     ties = np.isclose(known, known.max(axis=1, keepdims=True), rtol=0, atol=1e-9).sum(axis=1) > 1
     best = np.asarray(emotions, dtype=object)[known.argmax(axis=1)]
     return [str(name) for name in np.where(labelled, np.where(ties, "X", best), "")]
