@@ -131,10 +131,10 @@ class TestReleasedFormat:
 class TestSums:
     def test_three_decimals_are_close_enough_and_become_exact(self, tmp_path: Path) -> None:
         labels = read_labels(
-            write(tmp_path / "l.csv", "FileName,A,B,C", "x.wav,0.333,0.333,0.333", "y.wav,0.5,0.166,0.333")
+            write(tmp_path / "l.csv", "FileName,A,B,C", "x.wav,0.333,0.333,0.333", "y.wav,0.5,0.499,0")
         )
         np.testing.assert_allclose(labels.targets()[0], [1 / 3] * 3, rtol=1e-15)
-        np.testing.assert_allclose(labels.targets()[1], np.array([0.5, 0.166, 0.333]) / 0.999, rtol=1e-15)
+        np.testing.assert_allclose(labels.targets()[1], np.array([0.5, 0.499, 0]) / 0.999, rtol=1e-15)
 
     def test_an_exact_row_is_left_alone(self, tmp_path: Path) -> None:
         shares = [0.1] * 10  # sums to 0.9999999999999999
