@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from medusa.config.arguments import parse_script
 from medusa.config.schema import DeepSERConfig
-from medusa.corpora.labels import PARTITIONS, read_labels
+from medusa.corpora.labels import PARTITIONS, Labels, read_labels
 from medusa.device import prepare_device
 from medusa.ensemble.posteriors import write_posteriors
 from medusa.errors import command
+from medusa.metrics import accuracy, macro_f1
 from medusa.training.checkpoint import load_weights
 from medusa.training.data import FeatureExamples, make_targets
-from medusa.training.evaluate import predict
+from medusa.training.evaluate import Predictions, predict
 from medusa.training.member import build_model, open_stores
 
 
@@ -36,4 +37,18 @@ def main() -> None:
         predictions = predict(model, examples, config.training.batch_size, bf16, config.training.workers, name)
         path = config.run_directory / "posteriors" / f"{name}.csv"
         write_posteriors(path, rows, *predictions)
-        print(f"{len(rows):,} rows: {path}")
+        print(f"{name}: {len(rows):,} rows{scores_of(rows, predictions)}: {path}")
+
+
+def scores_of(rows: Labels, predictions: Predictions) -> str:
+    """Macro-F1 and accuracy over the rows with consensus, as text; nothing where there are none."""
+    classes, predicted = rows.class_indices(), predictions.probabilities.argmax(axis=1)
+    scored = classes >= 0
+    if not scored.any():
+        return ""
+    pair = classes[scored], predicted[scored], len(rows.emotions)
+    return f", macro-F1 {macro_f1(*pair):.4f}, accuracy {accuracy(*pair):.4f}"
+
+
+if __name__ == "__main__":
+    main()
