@@ -11,6 +11,7 @@ from medusa.ensemble.posteriors import member_files, stack_members, write_poster
 from medusa.errors import command
 from medusa.files import write_csv
 from medusa.training.evaluate import selection_partition
+from medusa.training.member import require_every_class
 
 
 @command
@@ -34,7 +35,7 @@ def main() -> None:
             path = config.run_directory / "posteriors" / technique / f"{name}.csv"
             write_posteriors(path, rows, *predictions)
         if name == "test":
-            table = score_techniques(combined, rows)
+            table = score_techniques(combined, require_every_class(labels, name, "class-balanced scoring"))
             write_csv(config.run_directory / "results.csv", table)
             print(f"{len(rows):,} test rows, protocol: {protocol}")
             print(table.to_string(index=False, float_format="%.4f", na_rep=""))

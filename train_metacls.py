@@ -36,8 +36,12 @@ def main() -> None:
     print(f"ensemble {config.run_directory.name}: {len(files)} members, fitted on {len(rows):,} {config.fit_on} rows")
 
     with open_run(config.run_directory, meta_identity(config, files), dump_config(config)) as run:
-        inputs = [config.paths.labels, *files.values()]
-        write_provenance(run.path, config.model_dump(mode="json"), inputs, describe_device(device))
+        seed_runs = {seed: RunDirectory(run.path / f"seed-{seed}") for seed in config.seeds}
+        if all(seed_run.finished for seed_run in seed_runs.values()):
+            print("finished already; nothing is trained")
+        else:
+            inputs = [config.paths.labels, *files.values()]
+            write_provenance(run.path, config.model_dump(mode="json"), inputs, describe_device(device))
 
         # 2. How long to train: watched on rows not fitted on, or cross-validated inside them.
         held_out, epochs, patience = None, config.training.max_epochs, config.training.patience
@@ -51,16 +55,15 @@ def main() -> None:
             held_out = StackedExamples(make_targets(selection_rows), selection_stack.inputs)
 
         # 3. Stage 3: one meta-classifier per seed.
-        for seed in config.seeds:
+        for seed, seed_run in seed_runs.items():
             model = build_metaclassifier(config, stack, seed, device)
             select = partial(score, model, held_out) if held_out is not None else None
-            seed_run = RunDirectory(run.path / f"seed-{seed}")
             state = fit(model, examples, meta_recipe(config, seed, epochs), seed_run, select, patience)
             chosen = f"best macro-F1 {state.best_score:.4f} at" if select is not None else "fitted for"
             print(f"seed {seed}: {chosen} epoch {state.best_epoch + 1}")
 
         # 4. Stage 4: their soup.
-        cook_soup([run.path / f"seed-{seed}" / "best" for seed in config.seeds], run.path / "soup")
+        cook_soup([seed_run.path / "best" for seed_run in seed_runs.values()], run.path / "soup")
     print(f"soup of {len(config.seeds)} meta-classifiers: {run.path / 'soup'}")
 
 

@@ -24,7 +24,7 @@ def parse_script(kind: type[Config], description: str | None) -> Config:
         "changes", nargs="*", metavar="OVERLAY.yaml | key=value", help="overlays, then single keys, applied in order"
     )
     parser.add_argument("--device", help="auto, cpu, cuda or cuda:N (same as compute.device=...)")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()  # --device may stand among the words
     overlays = [Path(word) for word in arguments.changes if "=" not in word]
     overrides = [word for word in arguments.changes if "=" in word]
     if arguments.device is not None:

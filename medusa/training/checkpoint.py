@@ -47,6 +47,12 @@ class RunDirectory:
         self.path = path
         self._events: SummaryWriter | None = None
 
+    @property
+    def finished(self) -> bool:
+        """Whether training here has come to its end."""
+        state = self.path / "last" / "state.json"
+        return state.exists() and bool(read_json(state)["finished"])
+
     def save(self, name: str, model: nn.Module, optimizer: torch.optim.Optimizer, state: TrainingState) -> None:
         """Replace the checkpoint `name` ("last" or "best") as a whole."""
         fresh = self.path / f".{name}.new"
