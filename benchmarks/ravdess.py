@@ -368,10 +368,12 @@ def contrasts(results: Results, draws: int) -> str:
             )
             # The first contrast is the one that decides: the soup, and the same training actors.
             verdict = verdict or (
-                f"**{technique.label} − best logistic regression on the same training actors: {gain:+.3f}, "
+                f"**{technique.label.capitalize()} − best logistic regression on the same training actors: {gain:+.3f}, "
                 f"95 % interval {low:+.3f} … {high:+.3f}, {'' if low > 0 else 'not '}above 0.**"
             )
-    seen = "and Stage 3 fitted there" if results.ensemble["soup"].dev is None else "on which Stage 3 was not fitted"
+    seen = "members were selected on them"
+    if results.ensemble["soup"].dev is None:
+        seen += ", Stage 3 was fitted on them"
     actors = len(set(rows.actors[covered(results.ensemble["soup"])].tolist()))
     return f"""\
 ## The soup against logistic regression
@@ -382,8 +384,8 @@ def contrasts(results: Results, draws: int) -> str:
 
 - Paired: both scores are taken on the same {draws:,} draws of the {actors} actors.
 - The opponent that is best on test is harder than one that could have been chosen beforehand.
-- The ensemble has seen the dev actors, on which members were selected {seen}; the LR on train has not seen them, the
-  LR on train+dev was fitted on them too."""
+- The ensemble has seen the dev actors: {seen}.
+  The LR on train has not; the LR on train+dev was fitted on them."""
 
 
 def class_table(results: Results) -> str:

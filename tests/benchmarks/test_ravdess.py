@@ -239,7 +239,7 @@ def test_figures_are_over_the_pooled_rows_of_all_folds(
     seeds = [expected(3), expected(4)]
     assert single[1] == f"{np.mean(seeds):.3f} ± {np.std(seeds):.3f}"
     assert "Incomplete" not in report
-    assert "**soup − best logistic regression on the same training actors" in report
+    assert "**Soup − best logistic regression on the same training actors" in report
 
 
 def test_folds_that_are_still_missing_are_named(
