@@ -37,7 +37,7 @@ def read_audio(path: Path, resampler: Literal["librosa", "torchaudio"] = "libros
         raise UserError(f"{path}: cannot be decoded ({error.error_string}); replace or remove it") from None
     if not len(samples):
         raise UserError(f"{path}: holds no samples; replace or remove it")
-    mono = samples.mean(axis=1, dtype=np.float32)
+    mono: np.ndarray = samples.mean(axis=1, dtype=np.float32)
     if not np.isfinite(mono).all():
         raise UserError(f"{path}: holds samples that are not finite; replace or remove it")
     if rate == SAMPLE_RATE:

@@ -8,15 +8,19 @@ The feature of a clip never depends on the clips it is batched with.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import transformers
+from safetensors import SafetensorError
 from transformers import AutoFeatureExtractor, AutoModel, AutoTokenizer
 from transformers.utils.hub import cached_file, extract_commit_hash
 
@@ -90,10 +94,9 @@ class _Pretrained(FeatureBackbone):
 
     def __init__(self, config: ExtractConfig, device: torch.device) -> None:
         super().__init__(config, device)
-        dtype = torch.bfloat16 if config.compute.precision == "bf16" else torch.float32
-        self.model: Any = _from_pretrained(AutoModel, config, use_safetensors=True, dtype=dtype)
-        self.commit = _hub_commit(config)
-        self.dtype = dtype
+        self.dtype = torch.bfloat16 if config.compute.precision == "bf16" else torch.float32
+        self.model: Any = _load_weights(config, self.dtype)
+        self.commit = _hub_commit(str(config.backbone.model), config.backbone.revision)
 
     def _use(self, module: Any, num_layers: int, width: int) -> None:
         """Keep `module`, the part of the model that runs, and check the layers against its depth."""
@@ -141,13 +144,17 @@ class SpeechBackbone(_Pretrained):
     def _frames(self, batch: Sequence[np.ndarray]) -> list[np.ndarray]:
         clips = [self._prepare(samples) for samples in batch]
         if self.one_by_one:
-            return [self._states(input_values=clip[None].to(self.device, self.dtype))[0].cpu().numpy() for clip in clips]
+            singly = (self._states(input_values=clip[None].to(self.device, self.dtype)) for clip in clips)
+            return [states[0].cpu().numpy() for states in singly]
         lengths = torch.tensor([len(clip) for clip in clips])
         padded = torch.nn.utils.rnn.pad_sequence(clips, batch_first=True)
         mask = torch.arange(padded.shape[1]) < lengths[:, None]
-        states = self._states(
-            input_values=padded.to(self.device, self.dtype), attention_mask=mask.to(self.device, torch.long)
-        )
+        with warnings.catch_warnings():
+            # WavLM hands torch a boolean padding mask beside its float position bias
+            warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask")
+            states = self._states(
+                input_values=padded.to(self.device, self.dtype), attention_mask=mask.to(self.device, torch.long)
+            )
         frames = self.model._get_feat_extract_output_lengths(lengths)
         return [values[: int(count)].cpu().numpy() for values, count in zip(states, frames, strict=True)]
 
@@ -209,9 +216,10 @@ class TextBackbone(_Pretrained):
         if not hasattr(model, "max_position_embeddings") or not self.tokenizer.is_fast:
             raise _wrong_kind(config, model.model_type)
         positions = getattr(getattr(self.model, "embeddings", None), "position_embeddings", None)
+        padding = getattr(positions, "padding_idx", None)
         # RoBERTa numbers its positions from the padding id + 1 on.
-        reserved = 0 if getattr(positions, "padding_idx", None) is None else positions.padding_idx + 1
-        self.longest = min(self.tokenizer.model_max_length, model.max_position_embeddings - reserved)
+        usable = model.max_position_embeddings - (0 if padding is None else padding + 1)
+        self.longest = min(self.tokenizer.model_max_length, usable)
         self._use(self.model, model.num_hidden_layers, model.hidden_size)
 
     def _frames(self, batch: Sequence[str]) -> list[np.ndarray]:
@@ -260,25 +268,50 @@ def _wrong_kind(config: ExtractConfig, found: str) -> UserError:
     )
 
 
-def _hub_commit(config: ExtractConfig) -> str | None:
-    """The commit whose files were just loaded, as the hub's cache names it."""
-    path = cached_file(config.backbone.model, "config.json", revision=config.backbone.revision)
-    return extract_commit_hash(path, None)
+def _load_weights(config: ExtractConfig, dtype: torch.dtype) -> Any:
+    """The model, every weight that can reach a hidden state read from the checkpoint."""
+    model, report = _from_pretrained(AutoModel, config, use_safetensors=True, dtype=dtype, output_loading_info=True)
+    needed = [key for key in report["missing_keys"] if not key.startswith("pooler.") and key != "masked_spec_embed"]
+    if needed or report["mismatched_keys"]:
+        raise UserError(
+            f"backbone.model: {config.backbone.model} does not hold all weights of its type "
+            f"({model.config.model_type}); {min(needed, default='a shape')} is missing or differs"
+        )
+    return model
+
+
+def _hub_commit(model: str, revision: str | None) -> str | None:
+    """The commit whose files were just loaded, as the hub's cache names it; None for a folder."""
+    return extract_commit_hash(cached_file(model, "config.json", revision=revision), None)
 
 
 def _from_pretrained(loader: Any, config: ExtractConfig, **options: Any) -> Any:
     """`loader.from_pretrained`, quiet, without remote code, and with its failures in one line."""
+    name = str(config.backbone.model)
+    folder = name.startswith(("/", ".", "models/")) or Path(name).is_dir()
+    if folder and not Path(name).is_dir():
+        raise UserError(f"backbone.model: no such folder {name}; python -m medusa demo-weights writes two into models/")
+    with _quiet():
+        try:
+            return loader.from_pretrained(
+                name, revision=config.backbone.revision, trust_remote_code=False, local_files_only=folder, **options
+            )
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            reason = str(error).strip().split("\n")[0]
+            raise UserError(
+                f"backbone.model: {name} cannot be loaded ({reason}); it must be a hub id or a folder, "
+                "with weights as safetensors"
+            ) from None
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars and no remarks from transformers about weights that are not used."""
     verbosity = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity(logging.ERROR)
-    transformers.logging.disable_progress_bar()
-    name, revision = config.backbone.model, config.backbone.revision
+    hide: Any = transformers.logging.disable_progress_bar
+    hide()
     try:
-        return loader.from_pretrained(name, revision=revision, trust_remote_code=False, **options)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise UserError(
-            f"backbone.model: {name} cannot be loaded ({reason}); give a hub id or a folder with safetensors weights "
-            "(python -m medusa demo-weights writes two)"
-        ) from None
+        yield
     finally:
         transformers.logging.set_verbosity(verbosity)

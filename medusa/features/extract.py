@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -19,7 +20,7 @@ from medusa.corpora.labels import read_labels, utterance_id
 from medusa.device import prepare_device
 from medusa.errors import PartlyDone, UserError
 from medusa.features.backbones import Clip, FeatureBackbone, load_backbone
-from medusa.features.store import StoreWriter
+from medusa.features.store import StoreWriter, storable
 from medusa.files import inside, lock, read_csv, sha256, write_csv
 
 
@@ -46,7 +47,12 @@ def extract(config: ExtractConfig) -> Path:
         failures = _fill(store, source, backbone, config)
         _report_failures(path, files, failures)
     if backbone.truncated:
-        print(f"warning: {backbone.truncated} texts were longer than {config.backbone.model} can take, and were cut")
+        print(
+            f"warning: {backbone.truncated} texts were longer than {config.backbone.model} can take and were cut",
+            file=sys.stderr,
+        )
+    if len(failures) == len(files):
+        raise UserError(f"{path}: none of {len(files)} clips gave features; the first: {next(iter(failures.values()))}")
     if failures:
         raise PartlyDone(f"{len(failures)} of {len(files)} clips failed, the rest is done; see {path / 'failures.csv'}")
     return path
@@ -90,28 +96,51 @@ def _fill(
 ) -> dict[str, str]:
     """Compute every missing shard; the reasons for clips that failed, by utterance id."""
     failures: dict[str, str] = {}
-    seconds, started = 0.0, time.monotonic()
-    with tqdm(total=int(store.manifest["utterances"]), desc=config.name, unit=" clips", smoothing=0.05) as progress:
+    with tqdm(total=int(store.manifest["utterances"]), desc=config.name, unit=" clips") as progress:
+        speed = _Speed(progress)
         for index, utterances in enumerate(store.shards):
             clips, failed = _read(store.missing(index), source)
-            failures |= failed
-            if not clips:
-                progress.update(len(utterances))
-                continue
-            if len(clips) + len(failed) < len(utterances):
+            if clips and len(clips) + len(failed) < len(utterances):
                 # The shard was written without clips that can be read now: it is made anew as a whole.
                 clips, failed = _read(utterances, source)
-            progress.update(len(failed))
             features: dict[str, np.ndarray] = {}
             for batch in _batches(clips, config.batch_size):
-                values = backbone.features([clips[utterance] for utterance in batch])
-                features |= zip(batch, values, strict=True)
-                seconds += sum(len(clips[utterance]) for utterance in batch) / SAMPLE_RATE
-                progress.update(len(batch))
-                if config.backbone.kind != "text":
-                    progress.set_postfix_str(f"{seconds / (time.monotonic() - started):.0f} × real time", refresh=False)
-            store.write(index, features)
+                values = _features(backbone, [clips[utterance] for utterance in batch], config)
+                for utterance, value in zip(batch, values, strict=True):
+                    try:
+                        features[utterance] = storable(utterance, value)
+                    except UserError as error:
+                        failed[utterance] = str(error)
+                speed.add([clips[utterance] for utterance in batch])
+            if features or not store.has(index):
+                store.write(index, features)
+            progress.update(len(utterances) - len(clips))
+            failures |= failed
     return failures
+
+
+def _features(backbone: FeatureBackbone, batch: list[Clip], config: ExtractConfig) -> list[np.ndarray]:
+    try:
+        return backbone.features(batch)
+    except torch.OutOfMemoryError:
+        raise UserError(
+            f"{config.name}: out of memory; lower batch_size (now {config.batch_size}) and run the same command again, "
+            "finished shards are kept"
+        ) from None
+
+
+class _Speed:
+    """Shows clips a second and, for recordings, seconds of audio a second."""
+
+    def __init__(self, progress: tqdm[Any]) -> None:
+        self.progress, self.seconds, self.started = progress, 0.0, time.monotonic()
+
+    def add(self, clips: list[Clip]) -> None:
+        self.seconds += sum(len(clip) for clip in clips if isinstance(clip, np.ndarray)) / SAMPLE_RATE
+        if self.seconds:
+            rate = self.seconds / (time.monotonic() - self.started)
+            self.progress.set_postfix_str(f"{rate:.0f} × real time", refresh=False)
+        self.progress.update(len(clips))
 
 
 def _read(utterances: list[str], source: _Recordings | _Transcripts) -> tuple[dict[str, Clip], dict[str, str]]:

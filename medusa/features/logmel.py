@@ -31,8 +31,9 @@ def logmel(samples: np.ndarray) -> np.ndarray:
     power = mel_power(padded, HOP, _WINDOW, BANDS)
     energy = root_mean_square(padded, HOP, _WINDOW) ** 2
     octaves = np.log2(pitch(padded, HOP, _PITCH_WINDOW, _LOWEST, _HIGHEST) / np.sqrt(_LOWEST * _HIGHEST))
-    return np.column_stack([_log_scale(power), _log_scale(energy), octaves])[:frames].astype(np.float32)
+    columns = np.column_stack([_log_scale(power), _log_scale(energy), octaves])
+    return np.asarray(columns[:frames], dtype=np.float32)
 
 
 def _log_scale(power: np.ndarray) -> np.ndarray:
-    return (np.log10(np.maximum(power, 1e-10)) + 4.0) / 4.0
+    return np.asarray((np.log10(np.maximum(power, 1e-10)) + 4.0) / 4.0)

@@ -105,7 +105,7 @@ class FeatureStore:
             if entry.crc32 is not None and zlib.crc32(values.data) != entry.crc32:
                 raise UserError(f"{entry.file}: damaged, {utterance} fails its checksum; {self._repair(entry)}")
             self._verified.add(utterance)
-        return values if entry.dtype == np.float16 else as_float16(utterance, values)
+        return values if entry.dtype == np.float16 else storable(utterance, values)
 
     def _entry(self, utterance: str) -> _Entry:
         entry = self._entries.get(utterance)
@@ -152,6 +152,10 @@ class StoreWriter:
         else:
             write_json(manifest, self.manifest)
 
+    def has(self, index: int) -> bool:
+        """Whether shard `index` has been written, with or without all of its utterances."""
+        return shard_path(self.path, index).exists()
+
     def missing(self, index: int) -> list[str]:
         """Ids that shard `index` should hold and does not; all of them if it is not there or damaged."""
         path = shard_path(self.path, index)
@@ -175,12 +179,10 @@ class StoreWriter:
             UserError: an utterance's values are not finite, do not fit float16, or have no frame.
         """
         dim = int(self.manifest["dim"])
-        values = {utterance: as_float16(utterance, features[utterance]) for utterance in sorted(features)}
+        values = {utterance: storable(utterance, features[utterance]) for utterance in sorted(features)}
         for utterance, value in values.items():
-            if utterance not in self.shards[index] or value.ndim != 2 or value.shape[1] != dim:
+            if utterance not in self.shards[index] or value.shape[1] != dim:
                 raise ValueError(f"{utterance}: shape {value.shape} does not belong in shard {index} of {self.path}")
-            if not len(value):
-                raise UserError(f"{utterance}: no feature frame; the recording is too short or empty")
         # With several metadata keys the header's order, hence the bytes, would vary between processes.
         checksums = {utterance: zlib.crc32(value.data) for utterance, value in values.items()}
         metadata = {_METADATA_KEY: json.dumps({"schema_version": SCHEMA_VERSION, "crc32": checksums})}
@@ -193,12 +195,14 @@ def shard_path(store: Path, index: int) -> Path:
     return store / f"shard-{index:05d}.safetensors"
 
 
-def as_float16(utterance: str, values: np.ndarray) -> np.ndarray:
-    """Values as contiguous float16.
+def storable(utterance: str, values: np.ndarray) -> np.ndarray:
+    """Values as contiguous float16, shape = (frames, dim).
 
     Raises:
-        UserError: a value is not finite or beyond ±65504.
+        UserError: a value is not finite or beyond ±65504, or there is no frame.
     """
+    if values.ndim != 2 or not len(values):
+        raise UserError(f"{utterance}: no feature frame (shape {values.shape}); the recording is too short or empty")
     with np.errstate(over="ignore", invalid="ignore"):
         narrow = np.ascontiguousarray(values, dtype=np.float16)
     if not np.isfinite(narrow).all():

@@ -1,0 +1,252 @@
+"""Features of tiny models of the real classes, against the models called by hand, one clip at a time."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medusa.config.schema import ExtractConfig
+from medusa.errors import UserError
+from medusa.features.backbones import FeatureBackbone, load_backbone, pool_time
+
+hf: Any = transformers  # partly untyped
+
+WIDTH, LAYERS = 16, 3
+KINDS = {
+    "wavlm": "speech",
+    "hubert": "speech",
+    "wav2vec2": "speech",
+    "whisper": "whisper",
+    "roberta": "text",
+    "modernbert": "text",
+    "bert": "text",
+}
+SPEECH = [name for name, kind in KINDS.items() if kind == "speech"]
+TEXT = [name for name, kind in KINDS.items() if kind == "text"]
+
+Checkpoint = Callable[[str], Path]
+Clips = list[np.ndarray | str]
+
+
+def load(folder: Path, kind: str, **options: Any) -> FeatureBackbone:
+    config = {"name": "tiny", "backbone": {"kind": kind, "model": str(folder)}, **options}
+    return load_backbone(ExtractConfig.model_validate(config), torch.device("cpu"))
+
+
+def clips(kind: str) -> Clips:
+    if kind == "text":
+        return ["kids are talking by the door", "dogs", "", "a b c d e f g h", "the door"]
+    draws = np.random.default_rng(0)
+    return [
+        draws.normal(0.1, scale, samples).astype(np.float32)
+        for samples, scale in ((9_000, 0.1), (700, 0.5), (4_321, 0.01), (15_999, 0.2), (5, 0.1), (1, 0.3))
+    ]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_clip_does_not_depend_on_its_batch(checkpoint: Checkpoint, name: str) -> None:
+    layers = {"take": [0, 1, 2, 3], "combine": "concat"}
+    backbone = load(checkpoint(name), KINDS[name], layers=layers, batch_size=4)
+    batch = clips(KINDS[name])
+    together = backbone.features(batch)
+    turned = backbone.features(batch[::-1])[::-1]
+    for clip, values, other in zip(batch, together, turned, strict=True):
+        alone = backbone.features([clip])[0]
+        assert values.dtype == np.float32
+        assert values.shape == alone.shape
+        assert values.shape[1] == backbone.dim == 4 * WIDTH
+        np.testing.assert_allclose(values, alone, atol=1e-5, rtol=1e-5)
+        np.testing.assert_allclose(other, alone, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", SPEECH)
+def test_speech_states_are_the_models_own(checkpoint: Checkpoint, name: str) -> None:
+    backbone = load(checkpoint(name), "speech", layers={"take": [-4, -3, -2, -1]})
+    samples = np.asarray(clips("speech")[0])
+    model = hf.AutoModel.from_pretrained(checkpoint(name)).eval()
+    normalised = (samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)
+    with torch.no_grad():
+        states = model(torch.from_numpy(normalised[None]), output_hidden_states=True).hidden_states
+    assert len(states) == LAYERS + 1
+    np.testing.assert_allclose(backbone.features([samples])[0], sum(states)[0].numpy(), atol=1e-4)
+    assert backbone.frame_rate == 16_000 / (5 * 8 * 8)
+
+
+@pytest.mark.parametrize("name", SPEECH)
+def test_one_frame_is_the_least(checkpoint: Checkpoint, name: str) -> None:
+    backbone = load(checkpoint(name), "speech", layers={"take": [1]})
+    # kernels 10, 8, 4 with strides 5, 8, 8 see 10 + 5 * (7 + 8 * 3) = 165 samples
+    frames = {n: len(backbone.features([np.ones(n, np.float32) * 0.1])[0]) for n in (1, 164, 165, 484, 485)}
+    assert frames == {1: 1, 164: 1, 165: 1, 484: 1, 485: 2}
+
+
+def test_loudness_is_normalised_by_the_checkpoint_and_padding_comes_after(checkpoint: Checkpoint) -> None:
+    backbone = load(checkpoint("wavlm"), "speech", layers={"take": [-1]})
+    quiet = np.asarray(clips("speech")[0])
+    loud, longer = 4 * quiet + 0.3, np.asarray(clips("speech")[3])
+    values = backbone.features([quiet, loud, longer])
+    np.testing.assert_allclose(values[0], values[1], atol=1e-3)
+
+
+def test_whisper_trims_the_frames_of_padding(checkpoint: Checkpoint) -> None:
+    trimmed = load(checkpoint("whisper"), "whisper", layers={"take": [-1]})
+    whole = load(checkpoint("whisper"), "whisper", layers={"take": [-1]}, trim=False)
+    samples = np.asarray(clips("whisper")[2])
+    (short,), (full,) = trimmed.features([samples]), whole.features([samples])
+    assert short.shape == (-(-4_321 // 320), WIDTH)
+    assert full.shape == (50, WIDTH)
+    np.testing.assert_array_equal(short, full[: len(short)])
+    assert trimmed.frame_rate == 50
+
+
+def test_whisper_takes_the_encoders_output_as_the_last_state(checkpoint: Checkpoint) -> None:
+    backbone = load(checkpoint("whisper"), "whisper", layers={"take": [-1]}, trim=False)
+    samples = np.asarray(clips("whisper")[0])
+    model = hf.WhisperForConditionalGeneration.from_pretrained(checkpoint("whisper")).eval()
+    spectrogram = hf.AutoFeatureExtractor.from_pretrained(checkpoint("whisper"))
+    inputs = spectrogram(samples, sampling_rate=16_000, return_tensors="pt").input_features
+    with torch.no_grad():
+        expected = model.model.encoder(inputs).last_hidden_state[0].numpy()
+    np.testing.assert_allclose(backbone.features([samples])[0], expected, atol=1e-5)
+
+
+def test_whisper_reads_long_clips_in_windows(checkpoint: Checkpoint) -> None:
+    backbone = load(checkpoint("whisper"), "whisper", layers={"take": [-1]}, batch_size=2)
+    samples = np.random.default_rng(1).normal(0, 0.1, 40_000).astype(np.float32)
+    windows = [samples[:16_000], samples[16_000:32_000], samples[32_000:]]
+    long, first = backbone.features([samples, windows[0]])
+    np.testing.assert_allclose(long, np.concatenate(backbone.features(windows)), atol=1e-5)
+    assert len(long) == 125
+    np.testing.assert_allclose(first, long[:50], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", TEXT)
+def test_text_has_one_frame_a_word_and_drops_special_tokens(checkpoint: Checkpoint, name: str) -> None:
+    backbone = load(checkpoint(name), "text", layers={"take": [2, 3], "combine": "concat"})
+    values = backbone.features(clips("text"))
+    assert [len(value) for value in values] == [6, 1, 1, 8, 2]
+    assert backbone.frame_rate is None
+    model = hf.AutoModel.from_pretrained(checkpoint(name)).eval()
+    tokens = torch.tensor([[0, 8, 9, 2]])  # <s> the door </s>
+    with torch.no_grad():
+        states = model(tokens, output_hidden_states=True).hidden_states
+    np.testing.assert_allclose(values[4], torch.cat(states[2:], dim=-1)[0, 1:-1].numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", TEXT)
+def test_an_empty_transcript_is_one_zero_frame(checkpoint: Checkpoint, name: str) -> None:
+    backbone = load(checkpoint(name), "text", layers={"take": [-1]})
+    for batch in ([""], ["", "dogs are sitting"]):
+        assert np.array_equal(backbone.features(batch)[0], np.zeros((1, WIDTH)))
+
+
+@pytest.mark.parametrize("name", TEXT)
+def test_long_text_is_cut_at_the_models_maximum_and_counted(checkpoint: Checkpoint, name: str) -> None:
+    backbone = load(checkpoint(name), "text", layers={"take": [-1]})
+    fits, long = " ".join(["dogs"] * 18), " ".join(["dogs"] * 19)
+    values = backbone.features([fits, long, "dogs", long])
+    assert [len(value) for value in values] == [18, 18, 1, 18]
+    assert backbone.truncated == 2
+    np.testing.assert_allclose(values[1], values[0], atol=1e-5)
+
+
+def test_logmel_needs_no_weights() -> None:
+    config = {"name": "logmel", "backbone": {"kind": "logmel"}, "time_stride": 4}
+    backbone = load_backbone(ExtractConfig.model_validate(config), torch.device("cpu"))
+    values = backbone.features([np.zeros(16_000, np.float32), np.ones(8_000, np.float32)])
+    assert [value.shape for value in values] == [(13, backbone.dim), (7, backbone.dim)]
+    assert backbone.frame_rate == 12.5
+
+
+@pytest.mark.parametrize("name", ["wavlm", "whisper", "roberta"])
+def test_bf16_stays_near_float32(checkpoint: Checkpoint, name: str) -> None:
+    exact, rough = (
+        load(checkpoint(name), KINDS[name], layers={"take": [-1]}, compute={"precision": precision})
+        for precision in ("float32", "bf16")
+    )
+    batch = clips(KINDS[name])[:2]
+    for a, b in zip(exact.features(batch), rough.features(batch), strict=True):
+        assert b.dtype == np.float32
+        assert np.abs(a - b).max() > 0
+        assert np.abs(a - b).mean() < 0.02 * np.abs(a).max()
+
+
+@given(
+    frames=st.integers(1, 30),
+    stride=st.integers(1, 9),
+)
+def test_pooling_averages_each_window(frames: int, stride: int) -> None:
+    values = np.random.default_rng(frames).standard_normal((frames, 3)).astype(np.float32)
+    slow = [values[start : start + stride].astype(np.float64).mean(axis=0) for start in range(0, frames, stride)]
+    pooled = pool_time(values, stride)
+    assert pooled.dtype == np.float32
+    np.testing.assert_allclose(pooled, slow, atol=1e-6)
+
+
+def test_the_stride_pools_after_combining(checkpoint: Checkpoint) -> None:
+    options: dict[str, Any] = {"layers": {"take": [1, 2], "combine": "concat"}}
+    every = load(checkpoint("wavlm"), "speech", **options)
+    fourth = load(checkpoint("wavlm"), "speech", **options, time_stride=4)
+    batch = clips("speech")
+    for a, b in zip(every.features(batch), fourth.features(batch), strict=True):
+        np.testing.assert_allclose(b, pool_time(a, 4), atol=1e-6)
+    assert (every.frame_rate, fourth.frame_rate) == (50, 12.5)
+
+
+@pytest.mark.parametrize("layer", [4, -5])
+def test_a_layer_that_is_not_there_is_named(checkpoint: Checkpoint, layer: int) -> None:
+    with pytest.raises(UserError, match=rf"layers\.take: {layer} .*0 to 3"):
+        load(checkpoint("wavlm"), "speech", layers={"take": [1, layer]})
+
+
+@pytest.mark.parametrize(("name", "kind"), [("roberta", "speech"), ("wavlm", "whisper"), ("whisper", "text")])
+def test_a_model_of_another_kind_is_refused(checkpoint: Checkpoint, name: str, kind: str) -> None:
+    with pytest.raises(UserError, match=rf"backbone\.kind: {kind} does not fit"):
+        load(checkpoint(name), kind, layers={"take": [1]})
+
+
+def test_a_folder_that_is_not_there_is_no_hub_id(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no such folder .*nowhere.*demo-weights"):
+        load(tmp_path / "nowhere", "speech")
+
+
+def copy_without(checkpoint: Path, target: Path, *names: str) -> Path:
+    for file in checkpoint.iterdir():
+        if file.name not in names:
+            (target / file.name).write_bytes(file.read_bytes())
+    return target
+
+
+def test_only_safetensors_weights_are_read(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    folder = copy_without(checkpoint("bert"), tmp_path, "model.safetensors")
+    torch.save({}, folder / "pytorch_model.bin")
+    with pytest.raises(UserError, match="safetensors"):
+        load(folder, "text")
+
+
+def test_damaged_weights_are_named(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    folder = copy_without(checkpoint("bert"), tmp_path)
+    whole = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match="cannot be loaded"):
+        load(folder, "text")
+
+
+def test_weights_that_are_not_in_the_checkpoint_are_not_made_up(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = copy_without(checkpoint("bert"), tmp_path)
+    tensors = load_file(folder / "model.safetensors")
+    save_file(
+        {name: value for name, value in tensors.items() if "layer.2.output.dense" not in name},
+        folder / "model.safetensors",
+        {"format": "pt"},
+    )
+    with pytest.raises(UserError, match=r"does not hold all weights.*layer\.2\.output\.dense\.bias"):
+        load(folder, "text")

@@ -1,0 +1,103 @@
+"""Decoding against scipy's WAV writer and resampler; spectral measures on tones whose values are known."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io.wavfile
+import scipy.signal
+
+from medusa.audio import SAMPLE_RATE, duration, mel_power, pitch, read_audio, root_mean_square
+from medusa.errors import UserError
+
+
+def tone(hertz: float, seconds: float, rate: int = SAMPLE_RATE, amplitude: float = 0.5) -> np.ndarray:
+    return (amplitude * np.sin(2 * np.pi * hertz * np.arange(int(seconds * rate)) / rate)).astype(np.float32)
+
+
+def write_wav(path: Path, samples: np.ndarray, rate: int = SAMPLE_RATE) -> Path:
+    scipy.io.wavfile.write(path, rate, samples)
+    return path
+
+
+def test_16_khz_float_comes_back_exactly(tmp_path: Path) -> None:
+    samples = tone(300, 0.3)
+    assert np.array_equal(read_audio(write_wav(tmp_path / "a.wav", samples)), samples)
+
+
+def test_16_bit_is_scaled_to_one(tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "a.wav", np.array([0, 16384, -32768], np.int16))
+    assert read_audio(path).tolist() == [0.0, 0.5, -1.0]
+
+
+def test_channels_are_averaged(tmp_path: Path) -> None:
+    stereo = np.array([[0.5, 0.25], [-1.0, 0.0], [0.125, 0.125]], np.float32)
+    samples = read_audio(write_wav(tmp_path / "a.wav", stereo))
+    assert samples.dtype == np.float32
+    assert samples.tolist() == [0.375, -0.5, 0.125]
+
+
+@pytest.mark.parametrize("rate", [8_000, 44_100, 48_000])
+def test_resampling_agrees_with_scipy_inside_the_clip(tmp_path: Path, rate: int) -> None:
+    original = tone(440, 0.5, rate) + tone(1230, 0.5, rate, 0.2)
+    ours = read_audio(write_wav(tmp_path / "a.wav", original, rate))
+    assert len(ours) == 8_000
+    divisor = np.gcd(SAMPLE_RATE, rate)
+    other = scipy.signal.resample_poly(original, SAMPLE_RATE // divisor, rate // divisor)
+    assert np.abs(ours - other)[400:-400].max() < 2e-3
+
+
+def test_duration_is_read_from_the_header(tmp_path: Path) -> None:
+    assert duration(write_wav(tmp_path / "a.wav", tone(300, 0.25, 48_000), 48_000)) == pytest.approx(0.25)
+
+
+def test_bad_recordings_are_named(tmp_path: Path) -> None:
+    bad = {
+        "text.wav": b"this is no recording",
+        "empty.wav": b"",
+        "riff.wav": b"RIFF\x24\x00\x00\x00WAVE",
+        "cut.flac": b"fLaC\x00\x00\x00\x22",
+    }
+    for name, content in bad.items():
+        (tmp_path / name).write_bytes(content)
+        for reader in (read_audio, duration):
+            with pytest.raises(UserError, match=name):
+                reader(tmp_path / name)
+    with pytest.raises(UserError, match=r"absent\.wav: no such recording"):
+        read_audio(tmp_path / "absent.wav")
+
+
+def test_no_samples_and_samples_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no samples"):
+        read_audio(write_wav(tmp_path / "none.wav", np.zeros(0, np.float32)))
+    with pytest.raises(UserError, match="not finite"):
+        read_audio(write_wav(tmp_path / "nan.wav", np.array([0.0, np.nan], np.float32)))
+
+
+def test_torchaudio_is_asked_for_by_name_and_only_when_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torchaudio", None)
+    assert len(read_audio(write_wav(tmp_path / "a.wav", tone(300, 0.1)), "torchaudio")) == 1_600
+    with pytest.raises(UserError, match="resampler=librosa"):
+        read_audio(write_wav(tmp_path / "b.wav", tone(300, 0.1, 8_000), 8_000), "torchaudio")
+
+
+def test_pitch_of_a_tone() -> None:
+    inside = pitch(tone(220, 0.5), hop=320, window=1024, lowest=60, highest=600)[3:-3]
+    assert inside == pytest.approx(np.full(len(inside), 220), rel=0.01)
+
+
+def test_energy_of_a_tone_is_its_amplitude_over_the_root_of_two() -> None:
+    # 250 Hz: 64 samples a period, so that every window of 512 holds whole periods
+    inside = root_mean_square(tone(250, 0.5), hop=320, window=512)[2:-2]
+    assert inside == pytest.approx(np.full(len(inside), 0.5 / np.sqrt(2)), rel=1e-3)
+
+
+def test_mel_power_grows_with_the_square_and_peaks_at_the_tone() -> None:
+    quiet, loud = (mel_power(tone(1000, 0.5, amplitude=a), hop=320, window=512, bands=40) for a in (0.1, 0.2))
+    assert quiet.shape == (1 + 8_000 // 320, 40)
+    assert loud == pytest.approx(4 * quiet, rel=1e-3, abs=1e-6)
+    low, high = (int(mel_power(tone(f, 0.5), hop=320, window=512, bands=40)[12].argmax()) for f in (1000.0, 3000.0))
+    # Slaney's mel scale is linear to 1 kHz (15 mel) and reaches 45.245 mel at 8 kHz: 1 kHz lies a third of the way up
+    assert low == pytest.approx(15 / 45.245 * 41 - 1, abs=1)
+    assert low < high
