@@ -368,8 +368,8 @@ def contrasts(results: Results, draws: int) -> str:
             )
             # The first contrast is the one that decides: the soup, and the same training actors.
             verdict = verdict or (
-                f"**{technique.label.capitalize()} − best logistic regression on the same training actors: {gain:+.3f}, "
-                f"95 % interval {low:+.3f} … {high:+.3f}, {'' if low > 0 else 'not '}above 0.**"
+                f"**{technique.label.capitalize()} − best logistic regression on the same training actors: "
+                f"{gain:+.3f}, 95 % interval {low:+.3f} … {high:+.3f}, {'' if low > 0 else 'not '}above 0.**"
             )
     seen = "members were selected on them"
     if results.ensemble["soup"].dev is None:
