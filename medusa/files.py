@@ -62,7 +62,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_csv(path: Path, table: pd.DataFrame, float_format: str | None = None) -> None:
-    """Write a table as CSV (UTF-8, no index, `\\n` line ends) atomically."""
+    """Write a table as CSV (UTF-8, no index, Unix line ends) atomically."""
     write_text(path, table.to_csv(index=False, lineterminator="\n", float_format=float_format))
 
 

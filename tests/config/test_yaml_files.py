@@ -13,7 +13,9 @@ from medusa.config.schema import DeepSERConfig, ExtractConfig, MetaConfig, Secti
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 FILES = sorted(CONFIGS.rglob("*.yaml"))
-OVERLAYS = [CONFIGS / "as_released.yaml", *sorted((CONFIGS / "ablations").glob("*.yaml"))]
+OVERLAYS = [
+    file for file in FILES if file.parent.name in ("ablations", "folds") or file == CONFIGS / "as_released.yaml"
+]
 CONFIG_FILES = [file for file in FILES if file not in OVERLAYS]
 
 TABLE_1 = {
@@ -55,6 +57,8 @@ def kind_of(file: Path) -> type[Section]:
     kinds: dict[str, type[Section]] = {
         "features": ExtractConfig,
         "members": DeepSERConfig,
+        "member": DeepSERConfig,
+        "folds": DeepSERConfig,
         "deepser": DeepSERConfig,
         "ensembles": MetaConfig,
         "metacls": MetaConfig,
@@ -179,6 +183,17 @@ def test_as_released_changes_what_the_authors_config_says_otherwise() -> None:
         },
         "metacls": {"variant": "as_released", "hidden_dims": [64], "training.learning_rate": 1e-5},
     }
+
+
+@pytest.mark.parametrize("fold", range(5))
+def test_a_ravdess_fold_has_its_own_labels_and_runs(fold: int) -> None:
+    overlay = CONFIGS / "ravdess/folds" / f"{fold}.yaml"
+    for name, kind in (("members/all", DeepSERConfig), ("metacls", MetaConfig)):
+        paths = load_config(kind, [CONFIGS / f"ravdess/{name}.yaml", overlay]).paths  # type: ignore[attr-defined]
+        assert (paths.labels, paths.runs) == (
+            Path(f"data/ravdess/fold{fold}/labels.csv"),
+            Path(f"runs/ravdess/fold{fold}"),
+        )
 
 
 def test_overlays_apply_left_to_right_then_words() -> None:
