@@ -58,7 +58,6 @@ def kind_of(file: Path) -> type[Section]:
         "features": ExtractConfig,
         "members": DeepSERConfig,
         "member": DeepSERConfig,
-        "folds": DeepSERConfig,
         "deepser": DeepSERConfig,
         "ensembles": MetaConfig,
         "metacls": MetaConfig,
