@@ -70,3 +70,5 @@ lock: ## renew requirements.lock from requirements.txt and requirements-dev.txt
 clean: ## remove .venv, caches and runs/sample; other runs, data and models stay
 	rm -rf $(VENV) build runs/sample .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+include ravdess.mk
