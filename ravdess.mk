@@ -4,12 +4,14 @@
 FOLDS := 0 1 2 3 4
 MEMBERS := $(basename $(notdir $(wildcard configs/ravdess/members/*.yaml)))
 STORES := $(filter-out base,$(basename $(notdir $(wildcard configs/ravdess/features/*.yaml))))
+# Logistic regressions to beat: every store, all four layers, and all five hidden states beside log-mel.
+REGRESSIONS := $(STORES) whisper-tiny-l1-3+whisper-tiny-l4 whisper-tiny-all+logmel
 RUN := $(BIN)/python
 
 .PHONY: ravdess ravdess-labels ravdess-features
 ravdess: $(FOLDS:%=ravdess-ensemble-%) ## RAVDESS, five folds, and its table (needs data/ravdess/audio; about an hour on 2 cores)
 	$(RUN) benchmarks/ravdess.py --labels $(FOLDS:%=data/ravdess/fold%/labels.csv) --features data/ravdess/features \
-	  --stores $(STORES) --runs runs/ravdess --ensemble configs/ravdess/metacls.yaml --out docs/results/ravdess.md
+	  --stores $(REGRESSIONS) --runs runs/ravdess --ensemble configs/ravdess/metacls.yaml --out docs/results/ravdess.md
 
 ravdess-labels: $(INSTALLED)
 	set -e; for fold in $(FOLDS); do \
