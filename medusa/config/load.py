@@ -32,6 +32,14 @@ class _Loader(yaml.SafeLoader):
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own class attribute, filled below
 
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> str:
+        text = str(super().construct_scalar(node))
+        if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{text!r} holds a character not allowed in text", node.start_mark
+            )
+        return text
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         mapping: dict[Any, Any] = {}
         for key_node, value_node in node.value:
@@ -129,10 +137,12 @@ def _read_yaml(file: Path) -> Tree:
 def _parse_yaml(text: str, source: str) -> Any:
     try:
         return yaml.load(text, Loader=_Loader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
+        # PyYAML raises the middle three for a value that does not fit its explicit tag, such as !!bool 3.
         mark = getattr(error, "problem_mark", None)
         where = f"{source}, line {mark.line + 1}" if mark else source
-        raise UserError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise UserError(f"{where}: not valid YAML: {problem}") from None
 
 
 def _parse_override(word: str) -> tuple[str, Tree]:
@@ -157,10 +167,18 @@ def _merge(into: Tree, origins: Origins, values: Tree, source: str, path: tuple[
             into[key] = value
 
 
+_PLAINER = {
+    "model_type": "expected `key: value` lines below it",
+    "path_type": "expected the path of a file or folder",
+}
+"""Instead of pydantic's words that speak of Python."""
+
+
 def _explain(kind: type[Section], error: ErrorDetails, origins: Origins, first_file: str) -> str:
     """One line: file, key, value, what is allowed."""
     path = tuple(str(part) for part in error["loc"])
     message, value = error["msg"].removeprefix("Value error, "), error["input"]
+    message = _PLAINER.get(error["type"], message)
     if error["type"] == "value_error":  # raised by a section about one of its keys, as "key: what is allowed"
         key, message = message.split(": ", 1)
         path, value = (*path, key), value.get(key, "the default")
