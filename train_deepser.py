@@ -17,7 +17,15 @@ from medusa.training.checkpoint import open_run
 from medusa.training.data import FeatureExamples, make_targets
 from medusa.training.evaluate import score, selection_partition
 from medusa.training.loop import fit
-from medusa.training.member import build_model, identity, open_stores, recipe, require_every_class
+from medusa.training.member import (
+    build_model,
+    feature_statistics,
+    identity,
+    open_stores,
+    recipe,
+    require_every_class,
+    training_rows,
+)
 
 
 @command
@@ -30,13 +38,15 @@ def main() -> None:
     labels = read_labels(config.paths.labels)
     stores = open_stores(config)
     selection = selection_partition(labels)
-    train_rows = require_every_class(labels, "train", "balanced training (Stage 2)")
+    train_rows = training_rows(config, labels)
     selection_rows = require_every_class(labels, selection, "model selection")
     train = FeatureExamples(make_targets(train_rows, config.targets), stores)
     held_out = FeatureExamples(make_targets(selection_rows), stores)
 
     # 2. Model.
     model = build_model(config, labels, stores, device)
+    if config.model.standardize:
+        model.set_input_statistics([feature_statistics(store, train_rows.ids) for store in stores])
     parameters = sum(parameter.numel() for parameter in model.parameters())
     print(f"member {config.run_directory.name}: {' + '.join(config.features)}, {parameters:,} parameters")
     print(f"{len(train.targets):,} training rows; selected on {len(held_out.targets):,} {selection} rows; {device}")

@@ -1,6 +1,6 @@
 """The folder of one training run: claimed by one process, never half written, resumable at every epoch.
 
-    config.yaml  metrics.jsonl  timings.jsonl  events.*  last/  best/
+    config.yaml  identity.json  provenance.json  metrics.jsonl  timings.jsonl  events.*  last/  best/
 
 `last/` and `best/` hold model.safetensors, optimizer.safetensors and state.json.
 """
@@ -91,7 +91,8 @@ class RunDirectory:
             UserError: the checkpoint is damaged or belongs to another architecture.
         """
         last = self.path / "last"
-        _finish_swap(last)
+        for checkpoint in (last, self.path / "best"):
+            _finish_swap(checkpoint)
         if not last.is_dir():
             return TrainingState()
         saved = read_json(last / "state.json")
@@ -194,6 +195,8 @@ def _finish_swap(final: Path) -> None:
     old = final.with_name(f".{final.name}.old")
     if old.exists() and not final.exists():
         old.rename(final)
+    for left_over in (old, final.with_name(f".{final.name}.new")):
+        shutil.rmtree(left_over, ignore_errors=True)
 
 
 def _first_difference(there: Any, here: Any, path: Sequence[str] = ()) -> str | None:

@@ -29,7 +29,7 @@ def open_stores(config: DeepSERConfig) -> list[FeatureStore]:
 
 
 def build_model(config: DeepSERConfig, labels: Labels, stores: list[FeatureStore], device: torch.device) -> DeepSER:
-    """A freshly initialised network; the initial weights depend on the seed alone."""
+    """A freshly initialised network; its weights depend on the seed alone (input statistics: `feature_statistics`)."""
     torch.manual_seed(config.seed)
     settings = config.model
     model = DeepSER(
@@ -45,9 +45,6 @@ def build_model(config: DeepSERConfig, labels: Labels, stores: list[FeatureStore
         num_attributes=len(labels.attributes) if config.loss.attributes > 0 else 0,
         standardize=settings.standardize,
     )
-    if settings.standardize:
-        train_ids = labels.partition("train").ids
-        model.set_input_statistics([feature_statistics(store, train_ids) for store in stores])
     return model.to(device)
 
 
@@ -90,6 +87,19 @@ def identity(config: DeepSERConfig, stores: list[FeatureStore]) -> dict[str, Any
         "labels_sha256": sha256(config.paths.labels),
         "stores": {store.name: store.manifest for store in stores},
     }
+
+
+def training_rows(config: DeepSERConfig, labels: Labels) -> Labels:
+    """The partition "train".
+
+    Raises:
+        UserError: it is empty, or lacks a class that Stage 2 would draw from.
+    """
+    if config.training.stage2:
+        return require_every_class(labels, "train", "balanced training (Stage 2)")
+    if not labels.has("train"):
+        raise UserError(f"{labels.source}: no row in partition train; prepare the corpus with a training split")
+    return labels.partition("train")
 
 
 def require_every_class(labels: Labels, partition: str, purpose: str) -> Labels:
