@@ -8,6 +8,7 @@ members were selected on dev, so their posteriors there are mildly optimistic.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,8 +114,18 @@ def _speaker_folds(config: MetaConfig, labels: Labels) -> list[np.ndarray]:
             f"dev rows, found {known}; lower it, add speakers, or use fit_on: train"
         )
     classes = labels.class_indices()
+    most = np.bincount(classes + 1).max()
+    if most < folds:
+        raise UserError(
+            f"{labels.source}: training.inner_folds: {folds} is more than the {most} dev rows of the largest class; "
+            "lower it or use fit_on: train"
+        )
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=0)
-    left_out = [test for _, test in splitter.split(classes[:, None], classes, speakers)]
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", UserWarning
+        )  # of a class with fewer rows than folds; what matters is checked below
+        left_out = [test for _, test in splitter.split(classes[:, None], classes, speakers)]
     for rows in left_out:
         absent = set(range(len(labels.emotions))) - set(np.delete(classes, rows).tolist())
         if absent:
