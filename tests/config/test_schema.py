@@ -62,7 +62,7 @@ def test_the_edges_of_what_is_allowed(section: type[Section], good: dict[str, An
 def test_names_that_would_not_be_a_folder_of_their_own(name: str) -> None:
     for key in ("name", "variant"):
         with pytest.raises(ValidationError):
-            DeepSERConfig(**{key: name})
+            DeepSERConfig.model_validate({key: name})
 
 
 def test_run_directories() -> None:
