@@ -107,11 +107,11 @@ def _left_out_curve(
 def _speaker_folds(config: MetaConfig, labels: Labels) -> list[np.ndarray]:
     """Row numbers left out by each inner fold: speaker-disjoint, classes spread as evenly as speakers allow."""
     speakers, folds = labels.table["SpkrID"].to_numpy(), config.training.inner_folds
-    known = len(set(speakers) - {""})
-    if known < folds or "" in speakers:
+    known, unknown = len(set(speakers) - {""}), int((speakers == "").sum())
+    if known < folds or unknown:
         raise UserError(
-            f"{labels.source}: SpkrID: training.inner_folds: {folds} needs at least as many known speakers among the "
-            f"dev rows, found {known}; lower it, add speakers, or use fit_on: train"
+            f"{labels.source}: SpkrID: training.inner_folds: {folds} needs at least as many speakers in dev, "
+            f"found {known}, and {unknown} rows without one; lower it, add speakers, or use fit_on: train"
         )
     classes = labels.class_indices()
     most = np.bincount(classes + 1).max()
@@ -122,9 +122,8 @@ def _speaker_folds(config: MetaConfig, labels: Labels) -> list[np.ndarray]:
         )
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=0)
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", UserWarning
-        )  # of a class with fewer rows than folds; what matters is checked below
+        # Of a class with fewer rows than folds; whether that hurts is checked below.
+        warnings.simplefilter("ignore", UserWarning)
         left_out = [test for _, test in splitter.split(classes[:, None], classes, speakers)]
     for rows in left_out:
         absent = set(range(len(labels.emotions))) - set(np.delete(classes, rows).tolist())
