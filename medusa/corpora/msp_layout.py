@@ -1,0 +1,141 @@
+"""The files of an MSP-Podcast release, written from votes: how its emotions, classes and annotations are spelt."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from medusa.corpora.labels import ATTRIBUTES, Labels, labels_from_table
+from medusa.files import write_csv, write_text
+
+EMOTIONS = ("Angry", "Sad", "Happy", "Surprise", "Fear", "Disgust", "Contempt", "Neutral")
+LETTERS = dict(zip(EMOTIONS, "ASHUFDCN", strict=True)) | {"X": "X", "O": "O"}
+"""MSP-Podcast's spelling of EmoClass."""
+
+SPLIT_SETS = {"train": "Train", "dev": "Train", "test": "Development", "": "Test3"}
+"""Where the rows of each Partition stand in a challenge release, which has no other labelled splits."""
+
+
+@dataclass(frozen=True)
+class Vote:
+    """What one annotator said of one utterance."""
+
+    worker: str
+    primary: str
+    """One of `EMOTIONS`, or `Other-` and free text."""
+    secondary: tuple[str, ...]
+    attributes: tuple[int, ...]
+    """Arousal, valence, dominance, each 1 ... 7."""
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One row of a corpus; an unlabelled one has no speaker and no votes."""
+
+    file_name: str
+    emotion: str
+    """What was felt: the annotators, and all that shows the emotion, are drawn from it."""
+    emo_class: str = ""
+    speaker: str = ""
+    gender: str = ""
+    partition: str = ""
+    votes: tuple[Vote, ...] = ()
+
+    @property
+    def emotion_index(self) -> int:
+        """Position in `EMOTIONS` of what was felt."""
+        return EMOTIONS.index(self.emotion)
+
+    @property
+    def split_set(self) -> str:
+        """The release's own name of the partition."""
+        return SPLIT_SETS[self.partition]
+
+
+def consensus(primaries: Sequence[str]) -> str:
+    """The choice with most votes among emotions and "Other": an emotion, O for Other, X where several share it."""
+    counts = {name: primaries.count(name) for name in primaries}
+    winners = [name for name, count in counts.items() if count == max(counts.values())]
+    return "X" if len(winners) > 1 else winners[0].replace("Other", "O")
+
+
+def labels_of(corpus: Sequence[Utterance], source: Path) -> Labels:
+    """The rows of labels.csv, in the order given: soft targets are shares of votes, attributes means over annotators.
+
+    Args:
+        corpus: Each labelled utterance has at least one vote for an emotion.
+        source: The labels.csv that the result is meant for.
+    """
+    rows = [
+        {
+            "FileName": utterance.file_name,
+            **dict(zip(EMOTIONS, _soft_target(utterance), strict=True)),
+            **dict(zip(ATTRIBUTES, _mean_attributes(utterance), strict=True)),
+            "EmoClass": utterance.emo_class,
+            "SpkrID": utterance.speaker,
+            "Gender": utterance.gender,
+            "Split_Set": utterance.split_set,
+            "Partition": utterance.partition,
+        }
+        for utterance in corpus
+    ]
+    return labels_from_table(source, pd.DataFrame(rows))
+
+
+def write_msp_layout(root: Path, corpus: Sequence[Utterance]) -> None:
+    """Write `Labels/`, Partitions.txt and Speaker_ids.txt below `root`.
+
+    The votes come in the three layouts that releases have had: labels_detailed.csv (1.7 to 1.12),
+    labels_detailed_2.0.csv (1.6 and 2.0, where it is called labels_detailed.csv) and labels_detailed.json.
+    """
+    labelled = [utterance for utterance in corpus if utterance.votes]
+    consensus_rows = [
+        [u.file_name, LETTERS[u.emo_class], *_mean_attributes(u), u.speaker, u.gender, u.split_set] for u in labelled
+    ]
+    columns = ["FileName", "EmoClass", *ATTRIBUTES, "SpkrID", "Gender", "Split_Set"]
+    write_csv(root / "Labels" / "labels_consensus.csv", pd.DataFrame(consensus_rows, columns=columns))
+
+    one_field = [[u.file_name, _emo_detail(vote)] for u in labelled for vote in u.votes]
+    write_csv(root / "Labels" / "labels_detailed.csv", pd.DataFrame(one_field, columns=["FileName", "EmoDetail"]))
+    fields = ["EmoClass_Major", "EmoClass_Second", *ATTRIBUTES]
+    by_column = [[u.file_name, vote.worker, *_fields(vote)] for u in labelled for vote in u.votes]
+    table = pd.DataFrame(by_column, columns=["FileName", "Workers", *fields])
+    write_csv(root / "Labels" / "labels_detailed_2.0.csv", table)
+    nested = {
+        u.file_name: {vote.worker: dict(zip(fields, _fields(vote), strict=True)) for vote in u.votes} for u in labelled
+    }
+    lines = [f"{json.dumps(name)}: {json.dumps(votes)}" for name, votes in nested.items()]
+    write_text(root / "Labels" / "labels_detailed.json", "{\n" + ",\n".join(lines) + "\n}\n")
+
+    write_text(root / "Partitions.txt", "".join(f"{u.split_set}; {u.file_name}\n" for u in corpus))
+    genders = sorted({(int(u.speaker), u.gender) for u in labelled})
+    speakers = [f"Speaker_{speaker}; {gender}" for speaker, gender in genders]
+    speakers += [f"{u.file_name}; {u.speaker or 'Unknown'}" for u in corpus]
+    write_text(root / "Speaker_ids.txt", "\n".join(speakers) + "\n")
+
+
+def _soft_target(utterance: Utterance) -> list[float]:
+    """Share of each emotion among the primary votes that name one."""
+    named = [vote.primary for vote in utterance.votes if vote.primary in EMOTIONS]
+    return [named.count(emotion) / len(named) if named else float("nan") for emotion in EMOTIONS]
+
+
+def _mean_attributes(utterance: Utterance) -> list[float]:
+    votes = utterance.votes
+    columns = range(len(ATTRIBUTES))
+    return [sum(vote.attributes[k] for vote in votes) / len(votes) if votes else float("nan") for k in columns]
+
+
+def _emo_detail(vote: Vote) -> str:
+    """One annotation as releases 1.7 to 1.12 write it; without a secondary emotion that part is missing."""
+    parts = [vote.worker, vote.primary, ",".join(vote.secondary)]
+    parts += [f"{letter}:{value:.6f}" for letter, value in zip("AVD", vote.attributes, strict=True)]
+    return "; ".join(part for part in parts if part) + ";"
+
+
+def _fields(vote: Vote) -> list[str | int]:
+    return [vote.primary, ",".join(vote.secondary), *vote.attributes]
