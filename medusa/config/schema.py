@@ -1,7 +1,8 @@
 """What a YAML config may say: every key, its type, its range, and the paper's value as the default.
 
 Three kinds of config share the sections below: `ExtractConfig` (one feature store), `DeepSERConfig`
-(one ensemble member, Stages 1 and 2) and `MetaConfig` (one ensemble, Stages 3 and 4).
+(one ensemble member, Stages 1 and 2) and `MetaConfig` (one ensemble, Stages 3 and 4). `PipelineConfig` names such
+configs: all that the workflow runs, from recordings to the report.
 """
 
 from __future__ import annotations
@@ -195,6 +196,7 @@ class MetaConfig(Section):
     members: Annotated[list[str], Field(min_length=1)] = [f"{number:02d}" for number in range(1, 15)]
     seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)] = [1, 2, 3, 4, 5, 6]
     fit_on: Literal["train", "dev"] = "train"
+    start: Literal["random", "vote"] = "random"
     hidden_dims: list[Positive] = []
     loss: Loss = Loss()
     training: MetaTraining = MetaTraining()
@@ -209,7 +211,47 @@ class MetaConfig(Section):
                 raise ValueError(f"{key}: each may stand there once")
         return self
 
+    @model_validator(mode="after")
+    def _a_vote_is_linear(self) -> MetaConfig:
+        if self.start == "vote" and self.hidden_dims:
+            raise ValueError("start: only a linear meta-classifier (hidden_dims: []) can start from the vote")
+        return self
+
     @property
     def run_directory(self) -> Path:
         """`<runs>/ensembles/<name>`, or `<name>-<variant>`."""
         return self.paths.runs / "ensembles" / (f"{self.name}-{self.variant}" if self.variant else self.name)
+
+
+# --- workflow ---------------------------------------------------------------------------------------
+
+
+class PipelineConfig(Section):
+    """Everything from recordings to the report, as `python -m medusa run` runs it.
+
+    `{fold}` in `prepare` and `overlays` stands for each of `folds` in turn. Overlays without it go over every config, the
+    others over members and ensembles: transcripts and features are computed once, from the first fold's labels.
+    `prepare` holds the words after `python -m medusa prepare`, `afterwards` those after `python`.
+    """
+
+    name: Name
+    title: Annotated[str, Field(min_length=1)]
+    demo_weights: PathLike | None = None
+    folds: list[Name] = []
+    prepare: Annotated[str, Field(min_length=1)]
+    transcribe: PathLike | None = None
+    features: Annotated[list[PathLike], Field(min_length=1)]
+    members: Annotated[list[PathLike], Field(min_length=1)]
+    ensembles: list[PathLike] = []
+    overlays: list[str] = []
+    report: bool = True
+    afterwards: list[str] = []
+
+    @model_validator(mode="after")
+    def _folds_differ_and_are_used(self) -> PipelineConfig:
+        if len(set(self.folds)) != len(self.folds):
+            raise ValueError("folds: each may stand there once")
+        used = "{fold}" in self.prepare and any("{fold}" in overlay for overlay in self.overlays)
+        if bool(self.folds) != used:
+            raise ValueError("folds: goes together with {fold} in prepare and in an overlay that sets paths")
+        return self

@@ -31,10 +31,13 @@ if TYPE_CHECKING:
 
 
 def build_metaclassifier(config: MetaConfig, stack: Stack, seed: int, device: torch.device) -> MetaClassifier:
-    """A freshly initialised meta-classifier; the initial weights depend on the seed alone."""
+    """A meta-classifier before training: random weights of that seed, or the soft vote (`start: vote`)."""
     torch.manual_seed(seed)
     emotions, attributes = stack.posteriors.shape[2], stack.attributes.shape[2]
-    return MetaClassifier(stack.inputs.shape[1], emotions, attributes, config.hidden_dims).to(device)
+    model = MetaClassifier(stack.inputs.shape[1], emotions, attributes, config.hidden_dims)
+    if config.start == "vote":
+        model.start_from_vote()
+    return model.to(device)
 
 
 def meta_recipe(config: MetaConfig, seed: int, epochs: int) -> Recipe:
