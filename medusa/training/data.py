@@ -160,5 +160,6 @@ def batches(
     """Cut `order` into batches of `batch_size` rows (the last may be smaller), each in `accumulation_steps` parts."""
     whole = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     parts = [np.array_split(rows, min(accumulation_steps, len(rows))) for rows in whole]
-    loader = DataLoader(_PartsAt(examples), batch_size=None, sampler=parts, num_workers=workers)
+    # `list` keeps what it gets: the default would turn the row numbers into tensors.
+    loader = DataLoader(_PartsAt(examples), batch_size=None, sampler=parts, num_workers=workers, collate_fn=list)
     yield from loader
