@@ -1,0 +1,144 @@
+"""Targets of each kind, and batches of padded feature sequences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from medusa.corpora.labels import Labels, labels_from_table
+from medusa.errors import UserError
+from medusa.features.store import FeatureStore, StoreWriter
+from medusa.training.data import FeatureExamples, StackedExamples, TargetKind, Targets, batches, make_targets
+
+SHARES = [[0.6, 0.4, 0.0], [0.5, 0.5, 0.0], [0.0, 0.25, 0.75], [0.2, 0.3, 0.5], [0.0, 1.0, 0.0]]
+CLASSES = ["Angry", "X", "Neutral", "O", "Sad"]
+
+
+@pytest.fixture
+def labels() -> Labels:
+    table = pd.DataFrame({"FileName": [f"clips/{name}.wav" for name in "abcde"]})
+    table[["Angry", "Sad", "Neutral"]] = SHARES
+    for column, name in enumerate(("EmoAct", "EmoVal", "EmoDom")):
+        table[name] = [1.0 + column + row / 10 for row in range(5)]
+    table["EmoClass"], table["Partition"] = CLASSES, "train"
+    return labels_from_table(Path("labels.csv"), table)
+
+
+@pytest.mark.parametrize(
+    ("kind", "ids", "probabilities", "classes"),
+    [
+        ("soft", "abcde", SHARES, [0, -1, 2, -1, 1]),
+        ("soft_consensus", "ace", [SHARES[0], SHARES[2], SHARES[4]], [0, 2, 1]),
+        ("one_hot", "ace", [[1, 0, 0], [0, 0, 1], [0, 1, 0]], [0, 2, 1]),
+        # b is a tie: the first of equals; d is O, its most voted emotion is Neutral
+        ("argmax", "abcde", [[1, 0, 0], [1, 0, 0], [0, 0, 1], [0, 0, 1], [0, 1, 0]], [0, -1, 2, -1, 1]),
+    ],
+)
+def test_target_kinds(
+    labels: Labels, kind: TargetKind, ids: str, probabilities: list[list[float]], classes: list[int]
+) -> None:
+    targets = make_targets(labels, kind)
+    assert targets.ids == [f"clips/{name}" for name in ids]
+    np.testing.assert_array_equal(targets.probabilities, np.array(probabilities, dtype=np.float32))
+    assert targets.classes.tolist() == classes
+    rows = ["abcde".index(name) for name in ids]
+    np.testing.assert_allclose(targets.attributes[:, 2], [3 + row / 10 for row in rows], rtol=1e-6)
+    assert targets.probabilities.dtype == targets.attributes.dtype == np.dtype(np.float32)
+    assert len(targets) == len(ids)
+
+
+def test_one_hot_follows_the_consensus_class_not_the_shares(labels: Labels) -> None:
+    """The file's EmoClass may differ from the shares: O votes count in a consensus, and are dropped from shares."""
+    table = labels.table.reset_index(drop=True).assign(EmoClass=["Sad", *CLASSES[1:]])
+    changed = labels_from_table(labels.source, table)
+    assert make_targets(changed, "one_hot").probabilities[0].tolist() == [0, 1, 0]
+    assert make_targets(changed, "argmax").probabilities[0].tolist() == [1, 0, 0]
+
+
+def test_subset_keeps_the_given_order(labels: Labels) -> None:
+    subset = make_targets(labels).subset(np.array([4, 0]))
+    assert subset.ids == ["clips/e", "clips/a"]
+    assert subset.classes.tolist() == [1, 0]
+    np.testing.assert_array_equal(subset.probabilities, np.array([SHARES[4], SHARES[0]], dtype=np.float32))
+    np.testing.assert_allclose(subset.attributes[:, 0], [1.4, 1.0])
+
+
+# --- features ---------------------------------------------------------------------------------------
+
+FRAMES = {"speech": [3, 1, 4, 2, 5], "text": [2, 2, 1, 6, 1]}
+DIMS = {"speech": 3, "text": 2}
+
+
+@pytest.fixture
+def features() -> dict[str, dict[str, np.ndarray]]:
+    draws = np.random.default_rng(0)
+    return {
+        name: {f"clips/{clip}": draws.normal(size=(FRAMES[name][row], dim)) for row, clip in enumerate("abcde")}
+        for name, dim in DIMS.items()
+    }
+
+
+@pytest.fixture
+def stores(tmp_path: Path, features: dict[str, dict[str, np.ndarray]]) -> list[FeatureStore]:
+    for name, values in features.items():
+        writer = StoreWriter(tmp_path / name, {"name": name, "dim": DIMS[name], "shard_size": 2}, list(values))
+        for index, ids in enumerate(writer.shards):
+            writer.write(index, {utterance: values[utterance] for utterance in ids})
+    return [FeatureStore(tmp_path / name) for name in features]
+
+
+def test_a_batch_is_the_stores_features_padded_with_zeros(
+    labels: Labels, stores: list[FeatureStore], features: dict[str, dict[str, np.ndarray]]
+) -> None:
+    examples = FeatureExamples(make_targets(labels), stores)
+    assert examples.input_dims == [3, 2]
+    order = np.array([3, 0, 2])
+    batch = examples.batch(order)
+    values, lengths = batch.inputs
+    assert [tuple(one.shape) for one in values] == [(3, 4, 3), (3, 6, 2)]
+    assert [one.tolist() for one in lengths] == [[2, 3, 4], [6, 2, 1]]
+    for modality, name in enumerate(("speech", "text")):
+        for place, row in enumerate(order):
+            stored = features[name][f"clips/{'abcde'[row]}"].astype(np.float16).astype(np.float32)
+            length = FRAMES[name][row]
+            np.testing.assert_array_equal(values[modality][place, :length], stored)
+            assert not values[modality][place, length:].any()
+        assert values[modality].dtype == torch.float32
+    assert batch.rows.tolist() == [3, 0, 2]
+    torch.testing.assert_close(batch.targets, torch.tensor([SHARES[row] for row in order]))
+    torch.testing.assert_close(batch.attributes[:, 0], torch.tensor([1.3, 1.0, 1.2]))
+
+
+def test_an_utterance_without_features_is_named_with_its_store(
+    labels: Labels, stores: list[FeatureStore], tmp_path: Path
+) -> None:
+    targets = make_targets(labels)
+    other = Targets(["clips/z", *targets.ids[1:]], targets.probabilities, targets.attributes, targets.classes)
+    with pytest.raises(UserError, match=r"speech: no features for 'clips/z' \(1 of 5 utterances\)"):
+        FeatureExamples(other, stores)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    ("batch_size", "steps", "expected"),
+    [
+        (2, 1, [[[4, 2]], [[0, 1]], [[3]]]),
+        (3, 2, [[[4, 2], [0]], [[1], [3]]]),
+        (4, 4, [[[4], [2], [0], [1]], [[3]]]),
+        (9, 2, [[[4, 2, 0], [1, 3]]]),
+    ],
+)
+def test_order_is_cut_into_batches_and_each_batch_into_parts(
+    labels: Labels, batch_size: int, steps: int, workers: int, expected: list[list[list[int]]]
+) -> None:
+    inputs = np.arange(10, dtype=np.float32).reshape(5, 2)
+    examples = StackedExamples(make_targets(labels), inputs)
+    found = list(batches(examples, np.array([4, 2, 0, 1, 3]), batch_size, steps, workers))
+    assert [[part.rows.tolist() for part in parts] for parts in found] == expected
+    for part in (part for parts in found for part in parts):
+        assert isinstance(part.rows, np.ndarray)
+        np.testing.assert_array_equal(part.inputs[0], inputs[part.rows])
