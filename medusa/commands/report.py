@@ -1,0 +1,32 @@
+"""`python -m medusa report`: what came out of a set of runs, as one page."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELP = "write a report on trained ensembles: tables, plots, one HTML page"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("--runs", type=Path, required=True, help="folder with members/ and ensembles/")
+    parser.add_argument(
+        "--ensembles", type=Path, nargs="+", required=True, metavar="CONFIG.yaml",
+        help="configs of the ensembles; the headline is about the first",
+    )  # fmt: skip
+    parser.add_argument(
+        "--changes", nargs="+", default=[], metavar="OVERLAY.yaml | key=value",
+        help="overlays, then single keys, applied to each ensemble",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: RUNS/report")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the report, say what it says first and where it is."""
+    from medusa.evaluation.report import write_report
+
+    out = args.out or args.runs / "report"
+    for sentence in write_report(args.runs, args.ensembles, args.changes, out):
+        print(sentence)
+    print(f"report: {out / 'report.html'}")

@@ -1,0 +1,97 @@
+"""Figures taken from predictions and weights: scores, their intervals over speakers, differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from medusa.corpora.labels import Labels
+from medusa.ensemble.evaluate import Combined
+from medusa.metrics import accuracy, balanced_macro_f1, ccc, cluster_bootstrap, macro_f1
+
+DRAWS = 2_000
+"""Bootstrap draws of whole speakers behind an interval."""
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+
+
+class Scores(NamedTuple):
+    """Over the rows with consensus."""
+
+    balanced_f1: float
+    macro_f1: float
+    accuracy: float
+
+
+class Estimate(NamedTuple):
+    """A figure with the 95 % interval that comes from the choice of speakers."""
+
+    value: float
+    interval: tuple[float, float] | None
+    """None where the rows allow none: unknown speakers, or too few."""
+
+
+def scores(rows: Labels, predicted: Combined) -> Scores:
+    """Class-balanced macro-F1, plain macro-F1 and accuracy."""
+    classes = rows.class_indices()
+    scored = classes >= 0
+    arguments = classes[scored], predicted.predicted[scored], len(rows.emotions)
+    return Scores(balanced_macro_f1(*arguments), macro_f1(*arguments), accuracy(*arguments))
+
+
+def concordance(rows: Labels, predicted: Combined) -> list[float]:
+    """CCC of each attribute over all rows, X and O included; [] where the corpus has no attributes."""
+    true = rows.attribute_values()
+    return [ccc(true[:, column], predicted.attributes[:, column]) for column in range(true.shape[1])]
+
+
+def estimate(rows: Labels, repeats: Sequence[Combined], against: Sequence[Combined] = ()) -> Estimate:
+    """Class-balanced macro-F1, mean over `repeats` (seeds), less that of `against` on the same draws of speakers.
+
+    The models stay as they were trained: the interval says what other speakers would change, not other seeds.
+    """
+    classes = rows.class_indices()
+    scored = classes >= 0
+    true, speakers = classes[scored], rows.table["SpkrID"].to_numpy()[scored]
+
+    def mean_score(predictions: Sequence[Combined]) -> Callable[[Indices], float]:
+        kept = [one.predicted[scored] for one in predictions]
+        return lambda drawn: float(
+            np.mean([balanced_macro_f1(true[drawn], one[drawn], len(rows.emotions)) for one in kept])
+        )
+
+    first, second = mean_score(repeats), mean_score(against) if against else lambda drawn: 0.0
+
+    def statistic(drawn: Indices) -> float:
+        return first(drawn) - second(drawn)
+
+    value = statistic(np.arange(len(true)))
+    if (speakers == "").any():
+        return Estimate(value, None)
+    try:
+        return Estimate(value, cluster_bootstrap(speakers, statistic, DRAWS, seed=0))
+    except ValueError:  # fewer than two speakers, or a class that most draws miss
+        return Estimate(value, None)
+
+
+def effective_weights(weights: Floats, members: int, emotions: int) -> Floats:
+    """What of a linear meta-classifier's weights can change its posteriors; shape (members, C, C + A).
+
+    Entry [m, j, i] is what input i of member m adds to the logit of class j. Two directions cannot change a
+    posterior, and the fit leaves its start in them: a constant added to all logits (softmax), and a constant
+    added to the weights of all posteriors of one member, which sum to 1 (the bias takes it up). Both are removed by
+    subtracting means.
+
+    Args:
+        weights: (C + A, members * (C + A)), the inputs of a member side by side: posteriors, then attributes.
+        members: How many.
+        emotions: C.
+    """
+    blocks = weights[:emotions].reshape(emotions, members, -1).transpose(1, 0, 2)
+    blocks = blocks - blocks.mean(axis=1, keepdims=True)
+    posteriors = blocks[:, :, :emotions]
+    return np.concatenate([posteriors - posteriors.mean(axis=2, keepdims=True), blocks[:, :, emotions:]], axis=2)
