@@ -1,4 +1,4 @@
-"""Recordings in, 16 kHz mono out; and the spectral measures that need librosa.
+"""Recordings in, 16 kHz mono out, to a file as well; and the spectral measures that need librosa.
 
 The only module that imports soundfile and librosa, and only when a function is called: models and
 training run where neither is installed.
@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from medusa.errors import UserError
+from medusa.files import atomic_path
 
 SAMPLE_RATE = 16_000
 
@@ -40,9 +41,24 @@ def read_audio(path: Path, resampler: Literal["librosa", "torchaudio"] = "libros
     mono: np.ndarray = samples.mean(axis=1, dtype=np.float32)
     if not np.isfinite(mono).all():
         raise UserError(f"{path}: holds samples that are not finite; replace or remove it")
+    return resample(mono, rate, resampler)
+
+
+def resample(samples: np.ndarray, rate: int, resampler: Literal["librosa", "torchaudio"] = "librosa") -> np.ndarray:
+    """Bring mono samples, shape = (samples,), float32, from `rate` a second to 16 kHz.
+
+    Raises:
+        UserError: torchaudio is asked for and not installed.
+    """
     if rate == SAMPLE_RATE:
-        return mono
-    return _resample_torchaudio(mono, rate) if resampler == "torchaudio" else _resample_librosa(mono, rate)
+        return samples
+    return _resample_torchaudio(samples, rate) if resampler == "torchaudio" else _resample_librosa(samples, rate)
+
+
+def write_wav(path: Path, samples: np.ndarray) -> None:
+    """Write 16 kHz mono samples in [-1, 1], shape = (samples,), as 16-bit WAV, atomically."""
+    with atomic_path(path) as temporary:
+        _soundfile().write(temporary, samples, SAMPLE_RATE, subtype="PCM_16", format="WAV")
 
 
 def duration(path: Path) -> float:

@@ -17,16 +17,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One sub-command per corpus."""
     corpora = parser.add_subparsers(metavar="CORPUS", required=True)
     _add_ravdess(corpora.add_parser("ravdess", help="RAVDESS, speech part: labels from file names, split by actor"))
+    _add_synthetic(corpora.add_parser("synthetic", help="a corpus made here: eSpeak NG's voices, simulated annotators"))
 
 
 def run(args: argparse.Namespace) -> None:
     """Write `<out>/labels.csv`, show what is in it and what to run next."""
     from medusa.corpora.labels import write_labels
 
-    labels: Labels = args.prepare(args)
+    labels: Labels
+    audio: Path
+    labels, audio = args.prepare(args)
     write_labels(labels.source, labels)
     print(_summary(labels))
-    print(f"\nwrote {labels.source}\nnext: {_next_command(labels.source, args.audio)}")
+    print(f"\nwrote {labels.source}\nnext: {_next_command(labels.source, audio)}")
 
 
 def _add_ravdess(parser: argparse.ArgumentParser) -> None:
@@ -37,10 +40,23 @@ def _add_ravdess(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(prepare=_ravdess)
 
 
-def _ravdess(args: argparse.Namespace) -> Labels:
+def _ravdess(args: argparse.Namespace) -> tuple[Labels, Path]:
     from medusa.corpora import ravdess
 
-    return ravdess.prepare(args.audio, args.out / "labels.csv", folds=args.folds, fold=args.fold)
+    return ravdess.prepare(args.audio, args.out / "labels.csv", folds=args.folds, fold=args.fold), args.audio
+
+
+def _add_synthetic(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, help="folder for Audios/, labels.csv and the rest")
+    parser.add_argument("--clips", type=int, default=300, help="how many recordings (default 300)")
+    parser.add_argument("--seed", type=int, default=1, help="another seed, another corpus (default 1)")
+    parser.set_defaults(prepare=_synthetic)
+
+
+def _synthetic(args: argparse.Namespace) -> tuple[Labels, Path]:
+    from medusa.corpora import synthetic
+
+    return synthetic.prepare(args.out, args.clips, args.seed), args.out / "Audios"
 
 
 def _summary(labels: Labels) -> str:
@@ -56,9 +72,11 @@ def _summary(labels: Labels) -> str:
         counts = [int((table["EmoClass"] == column).sum()) for column in columns]
         lines.append("".join(f"{cell:>{width}}" for cell in [name, *counts, len(table)]))
     for name, table in parts.items():
-        speakers = sorted(table["SpkrID"].unique())
+        speakers = sorted((speaker for speaker in table["SpkrID"].unique() if speaker), key=lambda s: (len(s), s))
         shown = [*speakers[:24], "…"] if len(speakers) > 24 else speakers
-        lines.append(f"{name}: {len(speakers)} speakers ({' '.join(shown)})")
+        lines.append(
+            f"{name}: {len(speakers)} speakers ({' '.join(shown)})" if speakers else f"{name}: unknown speakers"
+        )
     return "\n".join(lines)
 
 
