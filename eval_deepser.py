@@ -9,10 +9,10 @@ from medusa.device import prepare_device
 from medusa.ensemble.posteriors import write_posteriors
 from medusa.errors import command
 from medusa.metrics import accuracy, macro_f1
-from medusa.training.checkpoint import load_weights
+from medusa.training.checkpoint import load_weights, require_same_config
 from medusa.training.data import FeatureExamples, make_targets
 from medusa.training.evaluate import Predictions, predict
-from medusa.training.member import build_model, open_stores
+from medusa.training.member import build_model, identity, open_stores
 
 
 @command
@@ -24,6 +24,7 @@ def main() -> None:
     # 1. Rows, features, best weights.
     labels = read_labels(config.paths.labels)
     stores = open_stores(config)
+    require_same_config(config.run_directory, identity(config, stores))
     model = build_model(config, labels, stores, device)
     load_weights(model, config.run_directory / "best")
 

@@ -8,8 +8,10 @@ from medusa.corpora.labels import PARTITIONS, read_labels
 from medusa.device import prepare_device
 from medusa.ensemble.evaluate import combine, score_techniques
 from medusa.ensemble.posteriors import member_files, stack_members, write_posteriors
+from medusa.ensemble.stacking import meta_identity
 from medusa.errors import command
 from medusa.files import write_csv
+from medusa.training.checkpoint import require_same_config
 from medusa.training.evaluate import selection_partition
 from medusa.training.member import require_every_class
 
@@ -20,6 +22,7 @@ def main() -> None:
     config = parse_script(MetaConfig, __doc__)
     device = prepare_device(config.compute)
     labels = read_labels(config.paths.labels)
+    require_same_config(config.run_directory, meta_identity(config, member_files(config, config.fit_on)))
     protocol = "honest (selected on dev)" if selection_partition(labels) == "dev" else "paper (selected on test)"
 
     for name in PARTITIONS:

@@ -68,14 +68,15 @@ def write_posteriors(
         path: The file to write.
         labels: The utterances; every column but the predicted ones is copied from them.
         probabilities: (rows, emotions).
-        attributes: (rows, attributes).
+        attributes: (rows, attributes), or (rows, 0) of a model without an attribute head: the columns are left out.
         predicted: Class indices, shape (rows,), where they are not the argmax: a majority vote breaks its own ties.
 
     Raises:
         UserError: a prediction is not finite; nothing is written then.
     """
     values = np.concatenate([np.asarray(probabilities), np.asarray(attributes)], axis=1).astype(np.float32)
-    columns = [*labels.emotions, *labels.attributes]
+    attribute_columns = labels.attributes if np.asarray(attributes).shape[1] else ()
+    columns = [*labels.emotions, *attribute_columns]
     if values.shape != (len(labels), len(columns)):
         raise ValueError(f"predictions {values.shape} for {len(labels)} utterances with {len(columns)} values each")
     broken = ~np.isfinite(values).all(axis=1)
@@ -83,7 +84,7 @@ def write_posteriors(
         utterance = labels.ids[int(broken.argmax())]
         raise UserError(f"{path}: not written: the prediction for {utterance!r} is not finite; train the model anew")
     classes = np.asarray(probabilities).argmax(axis=1) if predicted is None else np.asarray(predicted)
-    table = labels.table.copy()
+    table = labels.table.drop(columns=[name for name in labels.attributes if name not in columns])
     table[columns] = values
     table["EmoClass"] = np.asarray(labels.emotions)[classes]
     write_csv(path, table, float_format=FLOAT32_DIGITS)

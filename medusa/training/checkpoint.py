@@ -25,6 +25,7 @@ from medusa.errors import UserError
 from medusa.files import lock, read_json, write_json, write_text
 
 SCHEMA = 1
+IDENTITY = "identity.json"
 
 
 @dataclass
@@ -117,17 +118,27 @@ def open_run(path: Path, config: Mapping[str, Any], config_text: str) -> Iterato
         UserError: another process is at work there, or the folder holds another config (names the key).
     """
     with lock(path, "training"):
-        claim = path / "identity.json"
-        if claim.exists():
-            key = _first_difference(read_json(claim), json.loads(json.dumps(config)))
-            if key is not None:
-                raise UserError(
-                    f"{path}: holds a run with another config (first difference: {key}); "
-                    "give this one another name or variant, or delete that folder"
-                )
+        if (path / IDENTITY).exists():
+            require_same_config(path, config)
         write_text(path / "config.yaml", config_text)
-        write_json(claim, config)
+        write_json(path / IDENTITY, config)
         yield RunDirectory(path)
+
+
+def require_same_config(path: Path, config: Mapping[str, Any]) -> None:
+    """Refuse to work on another config's run.
+
+    Raises:
+        UserError: nothing was trained in `path`, or with another config (names the first key that differs).
+    """
+    if not (path / IDENTITY).exists():
+        raise UserError(f"{path}: nothing is trained here yet; run the train script with the same config first")
+    key = _first_difference(read_json(path / IDENTITY), json.loads(json.dumps(config)))
+    if key is not None:
+        raise UserError(
+            f"{path}: holds a run with another config (first difference: {key}); "
+            f"go on with {path / 'config.yaml'}, give this one another name or variant, or delete that folder"
+        )
 
 
 def load_weights(model: nn.Module, checkpoint: Path) -> None:

@@ -94,6 +94,15 @@ def test_a_corpus_without_attributes(tmp_path: Path) -> None:
     np.testing.assert_array_equal(stack.inputs, probabilities[[0, 2, 3]])
 
 
+def test_a_model_without_attribute_head_writes_no_attribute_columns(tmp_path: Path, labels: Labels) -> None:
+    probabilities, _ = some_predictions(len(labels))
+    write_posteriors(tmp_path / "test.csv", labels, probabilities, np.zeros((len(labels), 0)))
+    read = read_posteriors(tmp_path / "test.csv", labels.emotions, ())
+    np.testing.assert_array_equal(read[list(labels.emotions)], probabilities.astype(np.float32))
+    with pytest.raises(UserError, match="missing: EmoAct, EmoVal, EmoDom"):
+        read_posteriors(tmp_path / "test.csv", labels.emotions, labels.attributes)
+
+
 def test_a_prediction_that_is_not_finite_is_not_written(tmp_path: Path, labels: Labels) -> None:
     probabilities, attributes = some_predictions(5)
     write_posteriors(tmp_path / "p.csv", labels, probabilities, attributes)
