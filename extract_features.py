@@ -1,19 +1,31 @@
-"""Compute the features of one backbone over a corpus: python extract_features.py configs/features/wavlm-large.yaml."""
+"""Compute the features of one backbone over a corpus, or its transcripts.
+
+python extract_features.py configs/features/whisper-asr.yaml   # transcripts.csv, for the text backbones
+python extract_features.py configs/features/wavlm-large.yaml   # one feature store
+"""
 
 from __future__ import annotations
 
-from medusa.config.arguments import parse_script
-from medusa.config.schema import ExtractConfig
+from medusa.config.arguments import parse_words
+from medusa.config.load import has_section, load_config
+from medusa.config.schema import ExtractConfig, TranscribeConfig
 from medusa.errors import command
 
 
 @command
 def main() -> None:
-    """Read the config, fill the store, say where it is."""
-    config = parse_script(ExtractConfig, __doc__)
-    from medusa.features.extract import extract  # after --help: loads torch and transformers
+    """Read the config, which asks for transcripts where it has a section `asr`; fill; say where the result is."""
+    files, overrides = parse_words(__doc__)
+    if has_section(TranscribeConfig, files[0], "asr"):
+        to_transcribe = load_config(TranscribeConfig, files, overrides)
+        from medusa.features.asr import transcribe  # after --help: loads torch and transformers
 
-    print(extract(config))
+        print(transcribe(to_transcribe))
+    else:
+        to_extract = load_config(ExtractConfig, files, overrides)
+        from medusa.features.extract import extract
+
+        print(extract(to_extract))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,11 @@ def parse_script(kind: type[Config], description: str | None) -> Config:
     Raises:
         UserError: as `load_config`.
     """
+    return load_config(kind, *parse_words(description))
+
+
+def parse_words(description: str | None) -> tuple[list[Path], list[str]]:
+    """Read `sys.argv`: the config file and its overlays, and the `key=value` words."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("config", type=Path, help="YAML file")
     parser.add_argument(
@@ -29,4 +34,4 @@ def parse_script(kind: type[Config], description: str | None) -> Config:
     overrides = [word for word in arguments.changes if "=" in word]
     if arguments.device is not None:
         overrides.append(f"compute.device={arguments.device}")
-    return load_config(kind, [arguments.config, *overlays], overrides)
+    return [arguments.config, *overlays], overrides

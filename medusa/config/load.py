@@ -16,14 +16,19 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from medusa.config.schema import DeepSERConfig, ExtractConfig, MetaConfig, Section
+from medusa.config.schema import DeepSERConfig, ExtractConfig, MetaConfig, Section, TranscribeConfig
 from medusa.errors import UserError
 
 Config = TypeVar("Config", bound=Section)
 Tree = dict[str, Any]
 Origins = dict[tuple[str, ...], str]
 
-KINDS: dict[str, type[Section]] = {"extract": ExtractConfig, "deepser": DeepSERConfig, "metacls": MetaConfig}
+KINDS: dict[str, type[Section]] = {
+    "extract": ExtractConfig,
+    "transcribe": TranscribeConfig,
+    "deepser": DeepSERConfig,
+    "metacls": MetaConfig,
+}
 """An overlay may serve several kinds of config, each below its kind's name (`configs/as_released.yaml`)."""
 
 
@@ -79,7 +84,7 @@ def load_config(kind: type[Config], files: Sequence[Path], overrides: Sequence[s
     """Read, merge and validate.
 
     Args:
-        kind: `ExtractConfig`, `DeepSERConfig` or `MetaConfig`.
+        kind: One of `KINDS`.
         files: The config, then its overlays.
         overrides: `dotted.key=value` words; the value is read as YAML.
 
@@ -96,6 +101,11 @@ def load_config(kind: type[Config], files: Sequence[Path], overrides: Sequence[s
         return kind.model_validate(tree)
     except ValidationError as error:
         raise UserError(_explain(kind, error.errors()[0], origins, str(files[0]))) from None
+
+
+def has_section(kind: type[Section], file: Path, name: str) -> bool:
+    """Whether a config file, or its base, has the top-level key `name`."""
+    return any(name in values for _, values in _file_layers(kind, file, ()))
 
 
 def dump_config(config: Section) -> str:

@@ -1,8 +1,8 @@
 """What a YAML config may say: every key, its type, its range, and the paper's value as the default.
 
-Three kinds of config share the sections below: `ExtractConfig` (one feature store), `DeepSERConfig`
-(one ensemble member, Stages 1 and 2) and `MetaConfig` (one ensemble, Stages 3 and 4). `PipelineConfig` names such
-configs: all that the workflow runs, from recordings to the report.
+Four kinds of config share the sections below: `TranscribeConfig` (the transcripts of a corpus), `ExtractConfig` (one
+feature store), `DeepSERConfig` (one ensemble member, Stages 1 and 2) and `MetaConfig` (one ensemble, Stages 3 and 4).
+`PipelineConfig` names such configs: all that the workflow runs, from recordings to the report.
 """
 
 from __future__ import annotations
@@ -64,12 +64,17 @@ class Layers(Section):
     combine: Literal["sum", "concat"] = "sum"
 
 
-class ExtractPaths(Section):
-    """Inputs and outputs, relative to the folder the command runs in."""
+class CorpusPaths(Section):
+    """A corpus, relative to the folder the command runs in."""
 
     labels: PathLike = Path("data/msp-podcast/labels.csv")
     audio: PathLike = Path("data/msp-podcast/Audios")
     transcripts: PathLike = Path("data/msp-podcast/transcripts.csv")
+
+
+class ExtractPaths(CorpusPaths):
+    """A corpus and its feature stores."""
+
     features: PathLike = Path("data/msp-podcast/features")
 
 
@@ -86,6 +91,31 @@ class ExtractConfig(Section):
     shard_size: Positive = 256
     compute: Compute = Compute()
     paths: ExtractPaths = ExtractPaths()
+
+
+class Asr(Section):
+    """Speech recognition by Whisper, greedily (paper 3.3).
+
+    `language` is a code such as "en"; null lets a multilingual model detect it clip by clip, and is what an
+    English-only model takes. `max_new_tokens` holds for each window of 30 s.
+    """
+
+    model: str
+    revision: str | None = None
+    language: Annotated[str, Field(pattern=r"^[a-z]{2,3}$")] | None = None
+    max_new_tokens: Positive = 224
+
+
+class TranscribeConfig(Section):
+    """transcripts.csv of one corpus, which the text backbones read."""
+
+    name: Name
+    asr: Asr
+    resampler: Literal["librosa", "torchaudio"] = "librosa"
+    batch_size: Positive = 8
+    shard_size: Positive = 256
+    compute: Compute = Compute()
+    paths: CorpusPaths = CorpusPaths()
 
 
 # --- training ---------------------------------------------------------------------------------------

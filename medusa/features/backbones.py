@@ -8,29 +8,23 @@ The feature of a clip never depends on the clips it is batched with.
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import transformers
-from safetensors import SafetensorError
 from transformers import AutoFeatureExtractor, AutoModel, AutoTokenizer
-from transformers.utils.hub import cached_file, extract_commit_hash
 
 from medusa.audio import SAMPLE_RATE
 from medusa.config.schema import ExtractConfig, Layers
 from medusa.errors import UserError
 from medusa.features import logmel
-
-Clip = np.ndarray | str
-"""A waveform, shape = (samples,), 16 kHz; or a transcript."""
+from medusa.features.pretrained import from_pretrained, hub_commit, load_weights, torch_dtype
+from medusa.features.sources import Clip
+from medusa.features.windows import by_window, full_windows
 
 
 def load_backbone(config: ExtractConfig, device: torch.device) -> FeatureBackbone:
@@ -94,9 +88,10 @@ class _Pretrained(FeatureBackbone):
 
     def __init__(self, config: ExtractConfig, device: torch.device) -> None:
         super().__init__(config, device)
-        self.dtype = torch.bfloat16 if config.compute.precision == "bf16" else torch.float32
-        self.model: Any = _load_weights(config, self.dtype)
-        self.commit = _hub_commit(str(config.backbone.model), config.backbone.revision)
+        self.checkpoint = (str(config.backbone.model), config.backbone.revision)
+        self.dtype = torch_dtype(config.compute)
+        self.model: Any = load_weights(AutoModel, *self.checkpoint, self.dtype)
+        self.commit = hub_commit(*self.checkpoint)
 
     def _use(self, module: Any, num_layers: int, width: int) -> None:
         """Keep `module`, the part of the model that runs, and check the layers against its depth."""
@@ -133,7 +128,7 @@ class SpeechBackbone(_Pretrained):
         model = self.model.config
         if not hasattr(model, "conv_stride"):
             raise _wrong_kind(config, model.model_type)
-        self.normalise: Any = _from_pretrained(AutoFeatureExtractor, config)
+        self.normalise: Any = from_pretrained(AutoFeatureExtractor, *self.checkpoint)
         if self.normalise.sampling_rate != SAMPLE_RATE:
             raise UserError(f"{config.backbone.model}: made for {self.normalise.sampling_rate} Hz, not {SAMPLE_RATE}")
         self.one_by_one = model.feat_extract_norm == "group"
@@ -176,22 +171,15 @@ class WhisperBackbone(_Pretrained):
         model = self.model.config
         if model.model_type != "whisper":
             raise _wrong_kind(config, model.model_type)
-        self.spectrogram: Any = _from_pretrained(AutoFeatureExtractor, config)
+        self.spectrogram: Any = from_pretrained(AutoFeatureExtractor, *self.checkpoint)
         self.window = int(self.spectrogram.n_samples)
         self.hop = self.window // model.max_source_positions
         self.frame_rate = SAMPLE_RATE / self.hop / config.time_stride
         self._use(self.model.get_encoder(), model.encoder_layers, model.d_model)
 
     def _frames(self, batch: Sequence[np.ndarray]) -> list[np.ndarray]:
-        windows = [[clip[at : at + self.window] for at in range(0, len(clip), self.window)] for clip in batch]
-        flat = [window for clip in windows for window in clip]
-        states = [
-            values
-            for start in range(0, len(flat), self.config.batch_size)
-            for values in self._encode(flat[start : start + self.config.batch_size])
-        ]
-        encoded = iter(states)
-        return [np.concatenate([next(encoded) for _ in clip]) for clip in windows]
+        windows = [full_windows(clip, self.window) for clip in batch]
+        return [np.concatenate(states) for states in by_window(windows, self.config.batch_size, self._encode)]
 
     def _encode(self, windows: list[np.ndarray]) -> list[np.ndarray]:
         inputs = self.spectrogram(windows, sampling_rate=SAMPLE_RATE, return_tensors="pt", device=str(self.device))
@@ -211,7 +199,7 @@ class TextBackbone(_Pretrained):
 
     def __init__(self, config: ExtractConfig, device: torch.device) -> None:
         super().__init__(config, device)
-        self.tokenizer: Any = _from_pretrained(AutoTokenizer, config)
+        self.tokenizer: Any = from_pretrained(AutoTokenizer, *self.checkpoint)
         model = self.model.config
         if not hasattr(model, "max_position_embeddings") or not self.tokenizer.is_fast:
             raise _wrong_kind(config, model.model_type)
@@ -266,52 +254,3 @@ def _wrong_kind(config: ExtractConfig, found: str) -> UserError:
     return UserError(
         f"backbone.kind: {config.backbone.kind} does not fit {config.backbone.model}, a model of type {found}"
     )
-
-
-def _load_weights(config: ExtractConfig, dtype: torch.dtype) -> Any:
-    """The model, every weight that can reach a hidden state read from the checkpoint."""
-    model, report = _from_pretrained(AutoModel, config, use_safetensors=True, dtype=dtype, output_loading_info=True)
-    needed = [key for key in report["missing_keys"] if not key.startswith("pooler.") and key != "masked_spec_embed"]
-    if needed or report["mismatched_keys"]:
-        raise UserError(
-            f"backbone.model: {config.backbone.model} does not hold all weights of its type "
-            f"({model.config.model_type}); {min(needed, default='a shape')} is missing or differs"
-        )
-    return model
-
-
-def _hub_commit(model: str, revision: str | None) -> str | None:
-    """The commit whose files were just loaded, as the hub's cache names it; None for a folder."""
-    return extract_commit_hash(cached_file(model, "config.json", revision=revision), None)
-
-
-def _from_pretrained(loader: Any, config: ExtractConfig, **options: Any) -> Any:
-    """`loader.from_pretrained`, quiet, without remote code, and with its failures in one line."""
-    name = str(config.backbone.model)
-    folder = name.startswith(("/", ".", "models/")) or Path(name).is_dir()
-    if folder and not Path(name).is_dir():
-        raise UserError(f"backbone.model: no such folder {name}; python -m medusa demo-weights writes two into models/")
-    with _quiet():
-        try:
-            return loader.from_pretrained(
-                name, revision=config.backbone.revision, trust_remote_code=False, local_files_only=folder, **options
-            )
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            reason = str(error).strip().split("\n")[0]
-            raise UserError(
-                f"backbone.model: {name} cannot be loaded ({reason}); it must be a hub id or a folder, "
-                "with weights as safetensors"
-            ) from None
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bars and no remarks from transformers about weights that are not used."""
-    verbosity = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity(logging.ERROR)
-    hide: Any = transformers.logging.disable_progress_bar
-    hide()
-    try:
-        yield
-    finally:
-        transformers.logging.set_verbosity(verbosity)

@@ -10,7 +10,6 @@ a resumed extraction, or several, write the same bytes. The authors' layout, a d
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import zlib
@@ -22,7 +21,8 @@ import numpy as np
 from safetensors.numpy import save
 
 from medusa.errors import UserError
-from medusa.files import atomic_path, read_json, write_json
+from medusa.features.shards import ShardWriter
+from medusa.files import atomic_path, read_json
 
 SCHEMA_VERSION = 1
 _METADATA_KEY = "medusa"
@@ -119,11 +119,8 @@ class FeatureStore:
         return "copy the file again" if entry.crc32 is None else "delete it and run extract_features.py again"
 
 
-class StoreWriter:
+class StoreWriter(ShardWriter[np.ndarray]):
     """Writes a store shard by shard.
-
-    The manifest is written first and never changes; a directory whose manifest says something else is
-    refused. The caller holds the store's lock.
 
     Args:
         path: The store's directory.
@@ -134,30 +131,16 @@ class StoreWriter:
         UserError: the directory holds another store; the differing key is named.
     """
 
+    contents = "another store"
+    remedy = "give this one another name, or delete the directory to make it anew"
+
     def __init__(self, path: Path, identity: Mapping[str, Any], utterances: Sequence[str]) -> None:
-        self.path = path
-        ordered = sorted(utterances)
-        size = int(identity["shard_size"])
-        self.shards = [ordered[start : start + size] for start in range(0, len(ordered), size)]
-        self.manifest: dict[str, Any] = {
-            "schema_version": SCHEMA_VERSION,
-            **identity,
-            "utterances": len(ordered),
-            "utterances_sha256": hashlib.sha256("\n".join(ordered).encode()).hexdigest(),
-            "shards": len(self.shards),
-        }
-        manifest = path / "manifest.json"
-        if manifest.exists():
-            _refuse_other_manifest(path, read_json(manifest), self.manifest)
-        else:
-            write_json(manifest, self.manifest)
+        super().__init__(path, {"schema_version": SCHEMA_VERSION, **identity}, utterances)
 
     def has(self, index: int) -> bool:
-        """Whether shard `index` has been written, with or without all of its utterances."""
         return shard_path(self.path, index).exists()
 
     def missing(self, index: int) -> list[str]:
-        """Ids that shard `index` should hold and does not; all of them if it is not there or damaged."""
         path = shard_path(self.path, index)
         if not path.exists():
             return self.shards[index]
@@ -167,27 +150,30 @@ class StoreWriter:
             return self.shards[index]
         return [utterance for utterance in self.shards[index] if utterance not in held]
 
-    def write(self, index: int, features: Mapping[str, np.ndarray]) -> None:
+    def storable(self, utterance: str, value: np.ndarray) -> np.ndarray:
+        return storable(utterance, value)
+
+    def write(self, index: int, values: Mapping[str, np.ndarray]) -> None:
         """Write shard `index`.
 
         Args:
             index: Which shard.
-            features: Values by utterance id, each (frames, dim) and any float type. Clips that could not
+            values: By utterance id, each (frames, dim) and any float type. Clips that could not
                 be computed are left out.
 
         Raises:
             UserError: an utterance's values are not finite, do not fit float16, or have no frame.
         """
         dim = int(self.manifest["dim"])
-        values = {utterance: storable(utterance, features[utterance]) for utterance in sorted(features)}
-        for utterance, value in values.items():
+        arrays = {utterance: storable(utterance, values[utterance]) for utterance in sorted(values)}
+        for utterance, value in arrays.items():
             if utterance not in self.shards[index] or value.shape[1] != dim:
                 raise ValueError(f"{utterance}: shape {value.shape} does not belong in shard {index} of {self.path}")
         # With several metadata keys the header's order, hence the bytes, would vary between processes.
-        checksums = {utterance: zlib.crc32(value.data) for utterance, value in values.items()}
+        checksums = {utterance: zlib.crc32(value.data) for utterance, value in arrays.items()}
         metadata = {_METADATA_KEY: json.dumps({"schema_version": SCHEMA_VERSION, "crc32": checksums})}
         with atomic_path(shard_path(self.path, index)) as temporary:
-            temporary.write_bytes(save(values, metadata))
+            temporary.write_bytes(save(arrays, metadata))
 
 
 def shard_path(store: Path, index: int) -> Path:
@@ -222,15 +208,6 @@ def _read_manifest(path: Path) -> dict[str, Any]:
             "delete the store and extract it again"
         )
     return manifest
-
-
-def _refuse_other_manifest(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    for key in [*wanted, *found]:
-        if found.get(key) != wanted.get(key):
-            raise UserError(
-                f"{path}: holds another store: {key} is {found.get(key)!r} there and {wanted.get(key)!r} now; "
-                "give this one another name, or delete the directory to make it anew"
-            )
 
 
 def _shard_entries(path: Path, manifest: Mapping[str, Any]) -> Iterator[tuple[str, _Entry]]:

@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel
 
 from medusa.config.load import load_config
-from medusa.config.schema import DeepSERConfig, ExtractConfig, MetaConfig, Section
+from medusa.config.schema import DeepSERConfig, ExtractConfig, MetaConfig, Section, TranscribeConfig
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 FILES = sorted(CONFIGS.rglob("*.yaml"))
@@ -55,6 +55,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 def kind_of(file: Path) -> type[Section]:
     """By folder, or by the name of the script that reads it."""
     kinds: dict[str, type[Section]] = {
+        "whisper-asr": TranscribeConfig,
         "features": ExtractConfig,
         "members": DeepSERConfig,
         "member": DeepSERConfig,
@@ -62,7 +63,7 @@ def kind_of(file: Path) -> type[Section]:
         "ensembles": MetaConfig,
         "metacls": MetaConfig,
     }
-    return kinds[file.parent.name if file.parent.name in kinds else file.stem]
+    return kinds[file.stem] if file.stem in kinds else kinds[file.parent.name]
 
 
 def leaves(section: BaseModel, above: str = "") -> Iterator[tuple[str, Any]]:

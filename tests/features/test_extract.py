@@ -14,9 +14,9 @@ import yaml
 
 from medusa.config.schema import ExtractConfig
 from medusa.errors import PartlyDone, UserError
-from medusa.features import extract as module
-from medusa.features.backbones import Clip, load_backbone
+from medusa.features.backbones import FeatureBackbone, load_backbone
 from medusa.features.extract import extract
+from medusa.features.sources import Clip
 from medusa.features.store import FeatureStore
 from medusa.files import lock, read_csv
 
@@ -122,15 +122,15 @@ def test_a_stopped_run_continues_to_the_same_bytes(
 ) -> None:
     made = config(corpus, checkpoint("wavlm"))
     whole = contents(extract(made.model_copy(update={"paths": elsewhere(made, corpus / "whole")})))
-    compute = module._features
+    compute = FeatureBackbone.features
     calls = iter(range(100))
 
-    def stop_after(*arguments: Any) -> list[np.ndarray]:
+    def stop_after(self: FeatureBackbone, batch: Sequence[Clip]) -> list[np.ndarray]:
         if next(calls) == batches:
             raise KeyboardInterrupt
-        return compute(*arguments)
+        return compute(self, batch)
 
-    monkeypatch.setattr(module, "_features", stop_after)
+    monkeypatch.setattr(FeatureBackbone, "features", stop_after)
     with pytest.raises(KeyboardInterrupt):
         extract(made)
     path = corpus / "features" / "tiny"
@@ -184,16 +184,16 @@ def test_a_recording_outside_the_folder_is_not_read(corpus: Path, checkpoint: Ch
 def test_features_that_do_not_fit_are_a_failure_of_their_clip(
     corpus: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compute = module._features
+    compute = FeatureBackbone.features
 
-    def overflow(backbone: Any, batch: list[Clip], made: ExtractConfig) -> list[np.ndarray]:
-        values = compute(backbone, batch, made)
+    def overflow(self: FeatureBackbone, batch: Sequence[Clip]) -> list[np.ndarray]:
+        values = compute(self, batch)
         return [
             value * 1e6 if np.array_equal(clip, noise("d.wav")) else value
             for clip, value in zip(batch, values, strict=True)
         ]
 
-    monkeypatch.setattr(module, "_features", overflow)
+    monkeypatch.setattr(FeatureBackbone, "features", overflow)
     with pytest.raises(PartlyDone, match="1 of 5"):
         extract(config(corpus, checkpoint("wavlm")))
     path = corpus / "features" / "tiny"

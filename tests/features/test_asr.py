@@ -1,0 +1,331 @@
+"""Transcription by a tiny Whisper with random weights and windows of one second."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.io.wavfile
+import torch
+import transformers
+import yaml
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from medusa.config.schema import ExtractConfig, TranscribeConfig
+from medusa.errors import PartlyDone, UserError
+from medusa.features.asr import WhisperRecognizer, transcribe
+from medusa.features.extract import extract
+from medusa.features.store import FeatureStore
+from medusa.files import lock, read_csv, read_json
+
+hf: Any = transformers  # its constructors are partly untyped
+
+ROOT = Path(__file__).resolve().parents[2]
+CPU = torch.device("cpu")
+NAMES = ["b/two.wav", "a/one.wav", "=c.wav", "d.wav", "e.wav"]
+WORDS = ['kids "a", b', "@are", "NA", "=1+1", "the", "door", "dogs", "sitting", "c", "d", "-e", "f", "g", "+h"]
+END, START, NO_TIMESTAMPS = len(WORDS), len(WORDS) + 1, len(WORDS) + 2
+
+Checkpoint = Callable[[str], Path]
+
+
+@pytest.fixture(scope="session")
+def whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """English only; weights so large that every clip has its own text, some of them ending early."""
+    path = tmp_path_factory.mktemp("asr")
+    torch.manual_seed(28)
+    sizes = {f"{side}_{name}": size for side in ("encoder", "decoder") for name, size in SIZES.items()}
+    model = hf.WhisperForConditionalGeneration(
+        hf.WhisperConfig(
+            d_model=16,
+            num_mel_bins=10,
+            max_source_positions=50,
+            max_target_positions=24,
+            vocab_size=len(WORDS) + 3,
+            pad_token_id=END,
+            bos_token_id=END,
+            eos_token_id=END,
+            decoder_start_token_id=START,
+            begin_suppress_tokens=None,
+            suppress_tokens=None,
+            **sizes,
+        )
+    )
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.mul_(18)
+        model.model.decoder.layers[0].encoder_attn.out_proj.weight.mul_(2)
+    model.save_pretrained(path)
+    (path / "generation_config.json").write_text(json.dumps(GENERATION))
+    hf.WhisperFeatureExtractor(feature_size=10, chunk_length=1).save_pretrained(path)
+    vocabulary = {word: number for number, word in enumerate([*WORDS, "<end>", "<start>", "<plain>"])}
+    words = Tokenizer(models.WordLevel(vocabulary, unk_token="<end>"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    words.add_special_tokens(["<end>", "<start>", "<plain>"])
+    hf.PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<end>").save_pretrained(path)
+    return path
+
+
+GENERATION = {
+    "bos_token_id": END,
+    "eos_token_id": END,
+    "pad_token_id": END,
+    "decoder_start_token_id": START,
+    "no_timestamps_token_id": NO_TIMESTAMPS,
+    "is_multilingual": False,
+}
+SIZES = {"layers": 1, "attention_heads": 2, "ffn_dim": 32}
+
+
+def sound(name: str) -> np.ndarray:
+    """Noise under a slow wave, 0.1 to 0.6 s."""
+    number = NAMES.index(name)
+    noise = np.random.default_rng(number).normal(0, 0.03 * (number + 1), 2_000 + 2_000 * number)
+    return np.asarray(noise * np.sin(0.05 * (number + 1) * np.arange(len(noise))), np.float32)
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    for name in NAMES:
+        path = tmp_path / "audio" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scipy.io.wavfile.write(path, 16_000, sound(name))
+    write_labels(tmp_path / "labels.csv", NAMES)
+    return tmp_path
+
+
+def write_labels(path: Path, names: Sequence[str]) -> None:
+    path.write_text("\n".join(["FileName,Happy,Sad,Partition", *[f"{name},1,0,train" for name in names]]) + "\n")
+
+
+def config(corpus: Path, model: Path, out: str = "transcripts.csv", **changes: Any) -> TranscribeConfig:
+    asr = {"model": str(model), "max_new_tokens": 12} | changes.pop("asr", {})
+    paths = {"labels": corpus / "labels.csv", "audio": corpus / "audio", "transcripts": corpus / out}
+    values = {"name": "tiny-asr", "asr": asr, "shard_size": 2, "batch_size": 2, "paths": paths}
+    return TranscribeConfig.model_validate(values | changes)
+
+
+def slowly(model_path: Path, samples: np.ndarray) -> str:
+    """One clip, one window, token by token without a cache."""
+    model = hf.WhisperForConditionalGeneration.from_pretrained(model_path).eval()
+    spectrogram = hf.WhisperFeatureExtractor.from_pretrained(model_path)
+    features = spectrogram(samples, sampling_rate=16_000, return_tensors="pt").input_features
+    tokens = [START, NO_TIMESTAMPS]
+    with torch.no_grad():
+        for _ in range(12):
+            logits = model(input_features=features, decoder_input_ids=torch.tensor([tokens]), use_cache=False).logits
+            tokens.append(int(logits[0, -1].argmax()))
+            if tokens[-1] == END:
+                break
+    return " ".join(WORDS[token] for token in tokens if token < END)
+
+
+def test_transcripts_are_the_likeliest_tokens_of_each_clip(corpus: Path, whisper: Path) -> None:
+    path = transcribe(config(corpus, whisper))
+    assert path == corpus / "transcripts.csv"
+    table = read_csv(path)
+    assert list(table.columns) == ["FileName", "Transcript"]
+    assert list(table["FileName"]) == ["=c.wav", "a/one.wav", "b/two.wav", "d.wav", "e.wav"]
+    expected = [slowly(whisper, sound(name)) for name in table["FileName"]]
+    assert list(table["Transcript"]) == expected
+    assert len(set(expected)) > 2
+    assert len({len(text) for text in expected}) > 2
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 5])
+def test_the_text_does_not_depend_on_the_batch(whisper: Path, corpus: Path, batch_size: int) -> None:
+    clips = [*map(sound, NAMES), np.zeros(8_000, np.float32), np.zeros(1, np.float32)]
+    alone = [WhisperRecognizer(config(corpus, whisper), CPU).transcribe([clip])[0] for clip in clips]
+    assert WhisperRecognizer(config(corpus, whisper, batch_size=batch_size), CPU).transcribe(clips) == alone
+
+
+def test_a_long_clip_is_the_texts_of_its_equal_windows(whisper: Path, corpus: Path) -> None:
+    recognizer = WhisperRecognizer(config(corpus, whisper), CPU)
+    parts = [np.tile(sound(name), 8)[:12_000] for name in NAMES[:3]]  # 2.25 s: three windows of 0.75 s
+    texts = recognizer.transcribe(parts)
+    assert recognizer.transcribe([np.concatenate(parts)]) == [" ".join(filter(None, texts))]
+    assert len(set(texts)) > 1
+
+
+@pytest.mark.parametrize("batches", [0, 1, 2])
+def test_a_stopped_run_continues_to_the_same_bytes(
+    corpus: Path, whisper: Path, monkeypatch: pytest.MonkeyPatch, batches: int
+) -> None:
+    whole = transcribe(config(corpus, whisper, "whole.csv"))
+    compute, calls = WhisperRecognizer.transcribe, iter(range(100))
+
+    def stop_after(self: WhisperRecognizer, clips: Sequence[np.ndarray]) -> list[str]:
+        if next(calls) == batches:
+            raise KeyboardInterrupt
+        return compute(self, clips)
+
+    monkeypatch.setattr(WhisperRecognizer, "transcribe", stop_after)
+    with pytest.raises(KeyboardInterrupt):
+        transcribe(config(corpus, whisper))
+    assert not (corpus / "transcripts.csv").exists()
+    assert len(list((corpus / "transcripts.parts").glob("shard*"))) == batches
+    assert transcribe(config(corpus, whisper)).read_bytes() == whole.read_bytes()
+    assert next(calls) == 4  # each of the three batches once, and the one that was stopped
+
+
+def test_a_finished_run_computes_nothing(corpus: Path, whisper: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = transcribe(config(corpus, whisper))
+    before = path.read_bytes()
+    monkeypatch.setattr(WhisperRecognizer, "_recognize", None)
+    assert transcribe(config(corpus, whisper)).read_bytes() == before
+
+
+def test_bad_recordings_are_listed_the_rest_is_done_and_mended_ones_are_added(corpus: Path, whisper: Path) -> None:
+    whole = transcribe(config(corpus, whisper, "whole.csv")).read_bytes()
+    scipy.io.wavfile.write(corpus / "audio" / "d.wav", 16_000, np.zeros(0, np.float32))
+    (corpus / "audio" / "e.wav").unlink()
+    for _ in range(2):
+        with pytest.raises(PartlyDone, match=r"2 of 5 clips failed.*transcripts\.parts/failures\.csv"):
+            transcribe(config(corpus, whisper))
+        failures = read_csv(corpus / "transcripts.parts" / "failures.csv")
+        assert list(failures["FileName"]) == ["d.wav", "e.wav"]
+        assert "holds no samples" in failures["reason"][0]
+        assert list(read_csv(corpus / "transcripts.csv")["FileName"]) == ["=c.wav", "a/one.wav", "b/two.wav"]
+    for name in ("d.wav", "e.wav"):
+        scipy.io.wavfile.write(corpus / "audio" / name, 16_000, sound(name))
+    assert transcribe(config(corpus, whisper)).read_bytes() == whole
+    assert not (corpus / "transcripts.parts" / "failures.csv").exists()
+
+
+def test_when_no_clip_can_be_read_nothing_is_written(corpus: Path, whisper: Path) -> None:
+    write_labels(corpus / "labels.csv", ["x.wav", "y.wav"])
+    with pytest.raises(UserError, match=r"none of 2 clips.*x\.wav: no such recording"):
+        transcribe(config(corpus, whisper))
+    assert not (corpus / "transcripts.csv").exists()
+
+
+def test_a_model_that_hears_nothing_gives_empty_transcripts_that_text_backbones_take(
+    corpus: Path, whisper: Path, checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    deaf = tmp_path / "deaf"
+    deaf.mkdir()
+    for file in whisper.iterdir():
+        shutil.copyfile(file, deaf / file.name)
+    everything = [token for token in range(len(WORDS) + 3) if token != END]
+    (deaf / "generation_config.json").write_text(json.dumps(GENERATION | {"suppress_tokens": everything}))
+    path = transcribe(config(corpus, deaf))
+    assert path.read_text().splitlines() == ["FileName,Transcript", *[f"{name}," for name in sorted(NAMES)]]
+    paths = {"labels": corpus / "labels.csv", "transcripts": path, "features": corpus / "features"}
+    text = {"name": "tiny", "backbone": {"kind": "text", "model": str(checkpoint("bert"))}, "paths": paths}
+    store = FeatureStore(extract(ExtractConfig.model_validate(text | {"layers": {"take": [-1]}})))
+    assert store.read("d").tolist() == [[0.0] * store.dim]
+
+
+def test_the_metadata_say_what_made_the_transcripts(corpus: Path, whisper: Path) -> None:
+    transcribe(config(corpus, whisper))
+    made = read_json(corpus / "transcripts.json")
+    expected = {
+        "model": str(whisper), "language": None, "decoding": "greedy", "max_new_tokens": 12, "precision": "float32"
+    }  # fmt: skip
+    assert made.items() >= expected.items()
+    assert made["libraries"]["transformers"] == transformers.__version__
+    assert made["utterances"] == 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [({"asr": {"max_new_tokens": 3}}, "max_new_tokens"), ({"compute": {"precision": "bf16"}}, "precision")],
+)
+def test_transcripts_of_two_settings_are_not_mixed(
+    corpus: Path, whisper: Path, changes: dict[str, Any], key: str
+) -> None:
+    before = transcribe(config(corpus, whisper)).read_bytes()
+    with pytest.raises(UserError, match=f"holds other transcripts: {key} is"):
+        transcribe(config(corpus, whisper, **changes))
+    assert (corpus / "transcripts.csv").read_bytes() == before
+
+
+def test_without_its_parts_the_file_is_made_anew(corpus: Path, whisper: Path) -> None:
+    path = transcribe(config(corpus, whisper))
+    shutil.rmtree(corpus / "transcripts.parts")
+    transcribe(config(corpus, whisper, asr={"max_new_tokens": 1}))
+    assert all(len(text) <= max(map(len, WORDS)) for text in read_csv(path)["Transcript"])
+    assert read_json(path.with_suffix(".json"))["max_new_tokens"] == 1
+
+
+def test_transcripts_from_elsewhere_are_not_overwritten(corpus: Path, whisper: Path) -> None:
+    (corpus / "transcripts.csv").write_text("FileName,Transcript\nd.wav,typed by hand\n")
+    with pytest.raises(UserError, match="made by something else"):
+        transcribe(config(corpus, whisper))
+    assert "typed by hand" in (corpus / "transcripts.csv").read_text()
+
+
+def test_a_corpus_being_transcribed_is_refused(corpus: Path, whisper: Path) -> None:
+    with (
+        lock(corpus / "transcripts.parts", "transcribing"),
+        pytest.raises(UserError, match="another process is transcribing"),
+    ):
+        transcribe(config(corpus, whisper))
+
+
+@pytest.mark.parametrize(
+    ("asr", "message"),
+    [
+        ({"language": "en"}, "asr.language: en: .* knows English only; set it to null"),
+        ({"max_new_tokens": 21}, "asr.max_new_tokens: 21: .* can hold 20 at most"),
+        ({"model": "models/absent"}, "no such folder models/absent"),
+    ],
+)
+def test_settings_that_do_not_fit_the_model_are_refused(
+    corpus: Path, whisper: Path, asr: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        transcribe(config(corpus, whisper, asr=asr))
+
+
+def test_another_kind_of_model_is_refused(corpus: Path, checkpoint: Checkpoint) -> None:
+    with pytest.raises(UserError, match="a model of type wavlm, not whisper"):
+        transcribe(config(corpus, checkpoint("wavlm")))
+
+
+def test_a_multilingual_model_is_told_language_and_task(corpus: Path, whisper: Path, tmp_path: Path) -> None:
+    generation = GENERATION | {
+        "is_multilingual": True,
+        "lang_to_id": {"<|de|>": 0, "<|en|>": 1},
+        "task_to_id": {"transcribe": 2, "translate": 3},
+    }
+    many = tmp_path / "many"
+    many.mkdir()
+    for file in whisper.iterdir():
+        shutil.copyfile(file, many / file.name)
+    (many / "generation_config.json").write_text(json.dumps(generation))
+    prompts = []
+    for language in ("de", "en"):
+        recognizer = WhisperRecognizer(config(corpus, many, asr={"language": language}), CPU)
+        forward = recognizer.model.model.decoder.forward
+
+        def record(*arguments: Any, forward: Any = forward, **options: Any) -> Any:
+            prompts.append(options["input_ids"].tolist())
+            return forward(*arguments, **options)
+
+        recognizer.model.model.decoder.forward = record
+        recognizer.options["max_new_tokens"] = 1
+        recognizer.transcribe([sound("d.wav")])
+    assert prompts == [[[START, 0, 2, NO_TIMESTAMPS]], [[START, 1, 2, NO_TIMESTAMPS]]]
+    with pytest.raises(UserError, match=r"fr: .* does not know this language"):
+        WhisperRecognizer(config(corpus, many, asr={"language": "fr"}), CPU)
+
+
+def test_the_script_transcribes_where_the_config_has_a_section_asr(corpus: Path, whisper: Path) -> None:
+    made = config(corpus, whisper).model_dump(mode="json")
+    (corpus / "base.yaml").write_text(yaml.safe_dump(made))
+    (corpus / "tiny.yaml").write_text("base: base.yaml\nbatch_size: 3\n")
+    (corpus / "audio" / "d.wav").unlink()
+    command = [sys.executable, str(ROOT / "extract_features.py"), str(corpus / "tiny.yaml"), "asr.max_new_tokens=2"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 3, run.stderr
+    assert "1 of 5 clips failed" in run.stderr.splitlines()[-1]
+    assert "clips/s" in run.stderr
+    assert "× real time" in run.stderr
+    assert read_json(corpus / "transcripts.json")["max_new_tokens"] == 2
