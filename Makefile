@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 TORCH := $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' requirements.txt)
 INSTALLED := $(VENV)/.installed
+INSTALLED_DEMO := $(VENV)/.installed-demo
 
 .DEFAULT_GOAL := help
-.PHONY: help venv sample test lint format lock clean
+.PHONY: help venv demo ravdess sample test lint format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,7 +19,7 @@ venv: $(INSTALLED) ## make .venv with everything that runs and checks the code
 # the CUDA one; asked without hashes it prefers a CPU build where it has been pointed at one, and the hash is then checked.
 # A torch of the pinned version that is already in .venv is kept. The lock holds no NVIDIA libraries: the last but one
 # line adds them where torch is a CUDA build.
-$(INSTALLED): requirements.lock requirements.txt pyproject.toml
+$(INSTALLED): requirements.lock requirements.txt requirements-workflow.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: needs Python 3.11 or newer: make PYTHON=python3.11 venv")'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) freeze | grep -q '^$(TORCH)' || { set -e; \
@@ -31,6 +32,16 @@ $(INSTALLED): requirements.lock requirements.txt pyproject.toml
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	touch $@
 
+$(INSTALLED_DEMO): $(INSTALLED) requirements-demo.txt
+	$(PIP) install --no-deps --require-hashes -r requirements-demo.txt
+	touch $@
+
+demo: $(INSTALLED_DEMO) ## the whole paper in small, six minutes on 2 cores after the installation; needs no data
+	@$(BIN)/python -m medusa run configs/pipelines/demo.yaml
+
+ravdess: $(INSTALLED_DEMO) ## RAVDESS, five folds, and its table (needs data/ravdess/audio; about an hour on 2 cores)
+	@$(BIN)/python -m medusa run configs/pipelines/ravdess.yaml
+
 sample: $(INSTALLED) ## run the four stages on samples/, about a minute after the installation
 	rm -rf runs/sample
 	$(BIN)/python train_deepser.py configs/sample/deepser.yaml
@@ -42,8 +53,9 @@ sample: $(INSTALLED) ## run the four stages on samples/, about a minute after th
 	@echo "The member with its posteriors: runs/sample/members/deepser"
 	@echo "The ensemble with its scores:   runs/sample/ensembles/metacls"
 
+# Tiny tensors gain nothing from a second thread, and on a busy machine the two wait for each other.
 test: $(INSTALLED) ## run the tests
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest
 
 lint: $(INSTALLED) ## check style, format and types
 	$(BIN)/ruff check .
@@ -57,12 +69,12 @@ format: $(INSTALLED) ## mend style and format
 # One lock for Python 3.11 and newer on Linux, macOS and Windows. Two things are done to the resolver's output:
 # what only a CUDA build of torch needs is left out, and the CPU build of torch is let in beside the ordinary wheels.
 TORCH_CPU := 6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b# torch 2.13.0+cpu, cp311, Linux x86-64
-lock: ## renew requirements.lock from requirements.txt and requirements-dev.txt
+lock: ## renew requirements.lock from requirements.txt, requirements-dev.txt and requirements-workflow.txt
 	$(PYTHON) -m venv build/lock
 	build/lock/bin/pip install --quiet --disable-pip-version-check uv==0.13.9
 	build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		requirements.txt requirements-dev.txt --output-file requirements.lock > /dev/null
-	awk 'BEGIN { print "# Made by `make lock`: requirements.txt, requirements-dev.txt and what they need, with hashes." } \
+		requirements.txt requirements-dev.txt requirements-workflow.txt --output-file requirements.lock > /dev/null
+	awk 'BEGIN { print "# Made by `make lock`: requirements{,-dev,-workflow}.txt and what they need, with hashes." } \
 	  /$(TORCH_CPU)/ { next } /^[a-z]/ { keep = !/^(nvidia-|cuda-|triton=)/ } keep { print } \
 	  /^torch==/ { print "    --hash=sha256:$(TORCH_CPU) \\" }' requirements.lock > build/requirements.lock
 	mv build/requirements.lock requirements.lock
@@ -70,5 +82,3 @@ lock: ## renew requirements.lock from requirements.txt and requirements-dev.txt
 clean: ## remove .venv, caches and runs/sample; other runs, data and models stay
 	rm -rf $(VENV) build runs/sample .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-
-include ravdess.mk
