@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 ROOMS = (
     *("errors", "files", "provenance", "config", "device", "audio", "metrics"),
-    *("corpora", "features", "models", "training", "ensemble", "evaluation", "app", "demo", "commands", "__main__"),
+    *("corpora", "features", "models", "training", "ensemble", "evaluation", "app", "demo", "workflow", "commands"),
+    "__main__",
 )
 """From left to right: a room imports only itself and rooms to its left. Scripts stand to the right of all."""
 
@@ -24,6 +25,7 @@ KEPT_TO = {
     "soundfile": "medusa/audio.py",
     "soxr": "medusa/audio.py",
     "torchaudio": "medusa/audio.py",
+    "rich": "medusa/workflow/",
 }
 UNPICKLERS = {"pickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
 UNPICKLING_CALLS = {"torch.load", "pd.read_pickle", "pandas.read_pickle", "torch.jit.load"}

@@ -16,7 +16,7 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from medusa.config.schema import DeepSERConfig, ExtractConfig, MetaConfig, Section, TranscribeConfig
+from medusa.config.schema import DeepSERConfig, ExtractConfig, MetaConfig, PipelineConfig, Section, TranscribeConfig
 from medusa.errors import UserError
 
 Config = TypeVar("Config", bound=Section)
@@ -28,6 +28,7 @@ KINDS: dict[str, type[Section]] = {
     "transcribe": TranscribeConfig,
     "deepser": DeepSERConfig,
     "metacls": MetaConfig,
+    "pipeline": PipelineConfig,
 }
 """An overlay may serve several kinds of config, each below its kind's name (`configs/as_released.yaml`)."""
 

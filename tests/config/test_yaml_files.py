@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel
 
 from medusa.config.load import load_config
-from medusa.config.schema import DeepSERConfig, ExtractConfig, MetaConfig, Section, TranscribeConfig
+from medusa.config.schema import DeepSERConfig, ExtractConfig, MetaConfig, PipelineConfig, Section, TranscribeConfig
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 FILES = sorted(CONFIGS.rglob("*.yaml"))
@@ -62,6 +62,7 @@ def kind_of(file: Path) -> type[Section]:
         "deepser": DeepSERConfig,
         "ensembles": MetaConfig,
         "metacls": MetaConfig,
+        "pipelines": PipelineConfig,
     }
     return kinds[file.stem] if file.stem in kinds else kinds[file.parent.name]
 

@@ -1,0 +1,46 @@
+"""`python -m medusa run PIPELINE`: everything a pipeline's YAML describes, from recordings to the report."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+HELP = "run a pipeline: what is not done yet, several jobs at a time"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("pipeline", type=Path, metavar="PIPELINE.yaml", help="for example configs/pipelines/demo.yaml")
+    parser.add_argument(
+        "--cores", type=int, default=os.cpu_count(), metavar="N", help="CPU cores to use (default: all)"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only list the jobs that would run")
+    parser.add_argument("--job", metavar="NAME", help="run this one job, whatever it needs being done")
+    parser.add_argument("--snakemake", default="", metavar="'OPTIONS'", help="passed on, for example '--profile DIR'")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run the pipeline and say what came out, or one job of it."""
+    from medusa.workflow.jobs import read_pipeline
+
+    pipeline = read_pipeline(args.pipeline)
+    if args.job is not None:
+        from medusa.workflow.step import run_job
+
+        run_job(pipeline, args.job)
+        return
+
+    import shlex
+    import subprocess
+
+    from medusa.workflow.run import headline, run_pipeline, snakemake
+
+    options = shlex.split(args.snakemake)
+    if args.dry_run:
+        subprocess.run(snakemake(pipeline, args.cores, ["--dry-run", "--quiet", "rules", *options]), check=False)
+        return
+    print(f"{pipeline.config.name}: {pipeline.config.title}")
+    if not run_pipeline(pipeline, args.cores, options):
+        print("nothing to do: all is as the configs ask")
+    print(headline(pipeline))

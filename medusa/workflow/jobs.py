@@ -1,0 +1,271 @@
+"""What a pipeline runs, as jobs: public commands, what they need, what they make."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import medusa
+from medusa.config.load import dump_config, load_config
+from medusa.config.schema import (
+    DeepSERConfig,
+    ExtractConfig,
+    MetaConfig,
+    PipelineConfig,
+    Section,
+    TranscribeConfig,
+)
+from medusa.errors import UserError
+from medusa.files import write_text
+
+ROOT = Path(medusa.__file__).resolve().parents[1]
+STAGES = {
+    "weights": "pretrained models",
+    "corpus": "corpus",
+    "transcripts": "transcripts",
+    "features": "features",
+    "members": "Stages 1 and 2",
+    "ensembles": "Stages 3 and 4",
+    "report": "report",
+    "afterwards": "afterwards",
+}
+"""Kinds of jobs, in the order a pipeline goes through them, and what a reader calls them."""
+
+JobConfig = ExtractConfig | TranscribeConfig | DeepSERConfig | MetaConfig
+Config = TypeVar("Config", bound=Section)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One unit of work, finished or not."""
+
+    name: str
+    """`<kind>/<id>`, with `@<fold>` behind it where there are folds."""
+    title: str
+    commands: list[list[str]]
+    """Words after the interpreter."""
+    needs: list[Job]
+    makes: list[Path]
+    """What must be there once it is done."""
+    config: JobConfig | None = None
+    begins: tuple[Path, ...] = ()
+    """Folders and files that are put aside if they were begun from another recipe."""
+
+    @property
+    def kind(self) -> str:
+        """One of `STAGES`."""
+        return self.name.partition("/")[0]
+
+    @property
+    def threads(self) -> int:
+        """CPU threads it computes with; 0: all."""
+        return self.config.compute.threads if self.config is not None else 1
+
+    @cached_property
+    def recipe(self) -> str:
+        """SHA-256 of all that its result depends on: its config or words, and the recipes of what it needs."""
+        own = self.commands if self.config is None else _settings(self.config)
+        parts = [own, [(need.name, need.recipe) for need in self.needs]]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A pipeline's jobs and where the workflow keeps its own small files: `runs/<name>/workflow`."""
+
+    file: Path
+    config: PipelineConfig
+    jobs: dict[str, Job] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        """Configs, logs and completion files."""
+        return Path("runs") / self.config.name / "workflow"
+
+    @property
+    def events(self) -> Path:
+        """What the jobs report while they run."""
+        return self.folder / "events.jsonl"
+
+    def done(self, name: str) -> Path:
+        """The completion file of a job: written last, holds its recipe."""
+        return self.folder / "done" / f"{name}.json"
+
+    def log(self, name: str) -> Path:
+        """What a job's commands print."""
+        return self.folder / "logs" / f"{name}.log"
+
+    def config_file(self, name: str) -> Path:
+        """The resolved config a job is given."""
+        return self.folder / "configs" / f"{name}.yaml"
+
+    def refresh(self) -> None:
+        """Write the jobs' configs that have changed, and forget jobs whose results have been removed."""
+        for job in self.jobs.values():
+            file = self.config_file(job.name)
+            if job.config is not None and _text(file) != dump_config(job.config):
+                write_text(file, dump_config(job.config))
+            if not all(path.exists() for path in job.makes):
+                self.done(job.name).unlink(missing_ok=True)
+
+
+def read_pipeline(file: Path) -> Pipeline:
+    """Read a pipeline and every config it names.
+
+    Raises:
+        UserError: a file is missing or wrong, two jobs share a name, or one asks for what no other makes.
+    """
+    pipeline = Pipeline(file, load_config(PipelineConfig, [file]))
+    for job in _Planner(pipeline).plan():
+        if job.name in pipeline.jobs:
+            raise UserError(f"{file}: {job.name} stands there twice; give one of the two another name")
+        pipeline.jobs[job.name] = job
+    return pipeline
+
+
+class _Planner:
+    """Turns the pipeline's keys into jobs, in the order of `STAGES`."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.pipeline, self.file, self.config = pipeline, pipeline.file, pipeline.config
+
+    def plan(self) -> Iterator[Job]:
+        config = self.config
+        weights = [self._weights(config.demo_weights)] if config.demo_weights is not None else []
+        yield from weights
+        corpora = {fold: self._corpus(fold) for fold in config.folds or [""]}
+        yield from corpora.values()
+        first = next(iter(corpora.values()))
+        transcripts = [self._transcripts(config.transcribe, [first, *weights])] if config.transcribe else []
+        yield from transcripts
+        stores = {}
+        for file in config.features:
+            store = self._features(file, first, weights, transcripts)
+            stores[store.makes[0].parent] = store
+            yield store
+        last: list[Job] = []
+        for fold, corpus in corpora.items():
+            members = [self._member(file, fold, corpus, stores) for file in config.members]
+            yield from members
+            ensembles = [self._ensemble(file, fold, corpus, members) for file in config.ensembles]
+            yield from ensembles
+            last += ensembles or members
+            if config.report:
+                report = self._report(fold, members, ensembles)
+                last.append(report)
+                yield report
+        for number, line in enumerate(config.afterwards, start=1):
+            words = shlex.split(line)
+            yield Job(f"afterwards/{number}", words[0], [words], last, [])
+
+    def _weights(self, out: Path) -> Job:
+        command = ["-m", "medusa", "demo-weights", "--out", str(out)]
+        return Job("weights/demo", str(out), [command], [], [out])
+
+    def _corpus(self, fold: str) -> Job:
+        words = shlex.split(self.config.prepare.replace("{fold}", fold))
+        if "--out" not in words[:-1]:
+            raise UserError(f"{self.file}: prepare: {self.config.prepare!r} lacks --out DIR, the folder of labels.csv")
+        out = Path(words[words.index("--out") + 1])
+        # Without --audio the recordings are made too, and all of the folder follows from these words.
+        begins = (out,) if "--audio" not in words else ()
+        command, makes = ["-m", "medusa", "prepare", *words], [out / "labels.csv"]
+        return Job(_named("corpus", words[0], fold), f"{words[0]}{_of(fold)}", [command], [], makes, begins=begins)
+
+    def _transcripts(self, file: Path, needs: list[Job]) -> Job:
+        config = self._load(TranscribeConfig, file)
+        self._require_labels(file, config.paths.labels, needs[0])
+        name, path = f"transcripts/{config.name}", config.paths.transcripts
+        commands = [self._script("extract_features.py", name)]
+        begins = (path, path.with_suffix(".json"), path.with_suffix(".parts"))
+        return Job(name, config.name, commands, needs, [path], config, begins)
+
+    def _features(self, file: Path, corpus: Job, weights: list[Job], transcripts: list[Job]) -> Job:
+        config = self._load(ExtractConfig, file)
+        self._require_labels(file, config.paths.labels, corpus)
+        name, store = f"features/{config.name}", config.paths.features / config.name
+        needs = [corpus, *weights] if config.backbone.model else [corpus]
+        if config.backbone.kind == "text":
+            needs += transcripts
+        commands = [self._script("extract_features.py", name)]
+        return Job(name, config.name, commands, needs, [store / "manifest.json"], config, (store,))
+
+    def _member(self, file: Path, fold: str, corpus: Job, stores: dict[Path, Job]) -> Job:
+        config = self._load(DeepSERConfig, file, fold)
+        self._require_labels(file, config.paths.labels, corpus)
+        needs = [corpus]
+        for name in config.features:
+            store = config.paths.features / name
+            if store not in stores:
+                raise UserError(f"{file}: features: {name}: nothing under `features` in {self.file} makes {store}")
+            needs.append(stores[store])
+        folder = config.run_directory
+        name = _named("members", folder.name, fold)
+        commands = [self._script(script, name) for script in ("train_deepser.py", "eval_deepser.py")]
+        title = f"member {folder.name}{_of(fold)}: {' + '.join(config.features)}"
+        return Job(name, title, commands, needs, [folder / "best", folder / "posteriors"], config, (folder,))
+
+    def _ensemble(self, file: Path, fold: str, corpus: Job, members: list[Job]) -> Job:
+        config = self._load(MetaConfig, file, fold)
+        self._require_labels(file, config.paths.labels, corpus)
+        trained = {member.begins[0]: member for member in members}
+        needs = [corpus]
+        for name in config.members:
+            run = config.paths.runs / "members" / name
+            if run in trained:
+                needs.append(trained[run])
+            elif not name.endswith(".csv"):  # the posteriors of a model from elsewhere
+                raise UserError(f"{file}: members: {name}: nothing under `members` in {self.file} trains {run}")
+        folder = config.run_directory
+        name = _named("ensembles", folder.name, fold)
+        commands = [self._script(script, name) for script in ("train_metacls.py", "eval_metacls.py")]
+        title = f"ensemble {folder.name}{_of(fold)}: {len(config.members)} members, {len(config.seeds)} seeds"
+        return Job(name, title, commands, needs, [folder / "soup", folder / "results.csv"], config, (folder,))
+
+    def _report(self, fold: str, members: list[Job], ensembles: list[Job]) -> Job:
+        runs = members[0].makes[0].parents[2]
+        files = [str(self.pipeline.config_file(job.name)) for job in ensembles]
+        command = ["-m", "medusa", "report", "--runs", str(runs), "--ensembles", *files, "--out", str(runs / "report")]
+        makes = [runs / "report" / name for name in ("report.md", "report.html")]
+        return Job(_named("report", "report", fold), str(runs / "report"), [command], [*members, *ensembles], makes)
+
+    def _load(self, kind: type[Config], file: Path, fold: str | None = None) -> Config:
+        """The config with its overlays; those with `{fold}` only where a fold is given."""
+        overlays = [Path(overlay) for overlay in self.config.overlays if "{fold}" not in overlay]
+        if fold:
+            overlays = [Path(overlay.replace("{fold}", fold)) for overlay in self.config.overlays]
+        return load_config(kind, [file, *overlays])
+
+    def _script(self, name: str, job: str) -> list[str]:
+        return [os.path.relpath(ROOT / name), str(self.pipeline.config_file(job))]
+
+    def _require_labels(self, file: Path, labels: Path, corpus: Job) -> None:
+        if labels != corpus.makes[0]:
+            prepared = corpus.makes[0]
+            raise UserError(f"{file}: paths.labels: {labels}, but {self.file} prepares {prepared}; make them agree")
+
+
+def _named(kind: str, name: str, fold: str) -> str:
+    return f"{kind}/{name}@{fold}" if fold else f"{kind}/{name}"
+
+
+def _of(fold: str) -> str:
+    return f", fold {fold}" if fold else ""
+
+
+def _settings(config: JobConfig) -> dict[str, Any]:
+    """The config without what changes no result."""
+    settings = config.model_dump(mode="json", exclude={"compute": {"device", "threads"}, "batch_size": True})
+    settings.get("training", {}).pop("workers", None)
+    return settings
+
+
+def _text(file: Path) -> str | None:
+    return file.read_text(encoding="utf-8") if file.exists() else None

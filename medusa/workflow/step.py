@@ -1,0 +1,125 @@
+"""One job of a pipeline: run its commands, keep what they print, write its completion file last."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+from medusa.errors import UserError
+from medusa.files import lock, write_json, write_text
+from medusa.workflow.jobs import Job, Pipeline
+
+WATCHED = "MEDUSA_RUN_PID"
+"""Environment variable with the process that shows the progress; without it nothing goes on in the background."""
+
+
+def run_job(pipeline: Pipeline, name: str) -> None:
+    """Run one job, whatever it needs being done.
+
+    What an earlier run of another recipe left in the job's folder is put aside, never deleted.
+
+    Raises:
+        UserError: no such job, a command failed (names its log), or did not make what it should.
+    """
+    if name not in pipeline.jobs:
+        raise UserError(f"{pipeline.file}: no job {name}; `--dry-run` lists them")
+    job, log, started = pipeline.jobs[name], pipeline.log(name), time.monotonic()
+    log.parent.mkdir(parents=True, exist_ok=True)
+    _tell(pipeline, job, "started")
+    try:
+        with log.open("w", encoding="utf-8") as output:
+            print(job.title, file=output)
+            put_aside(job, output.write)
+            for words in job.commands:
+                print("$ python", *words, file=output, flush=True)
+                _run([sys.executable, *words], job, log)
+        missing = [path for path in job.makes if not path.exists()]
+        if missing:
+            raise UserError(f"{job.name}: {missing[0]} was not made; see {log}")
+    except UserError as error:
+        _tell(pipeline, job, "failed", message=str(error))
+        raise
+    claim(job)
+    write_json(pipeline.done(name), {"schema": 1, "job": name, "recipe": job.recipe})
+    _tell(pipeline, job, "finished", seconds=round(time.monotonic() - started, 1))
+
+
+def put_aside(job: Job, say: Callable[[str], object]) -> None:
+    """Rename what the job begins to `<name>.<n>-old` if an earlier run began it from another recipe.
+
+    The recipe stands beside it in `.<name>.recipe`. What has none was not made by a workflow and is left to the
+    command, which goes on with it or refuses it.
+    """
+    there = [path for path in job.begins if path.exists()]
+    if there:
+        note = _note(job)
+        if not note.exists() or note.read_text(encoding="utf-8").strip() == job.recipe:
+            return
+        for path in there:
+            aside = _free_name(path)
+            with lock(path, "working") if path.is_dir() else nullcontext():
+                path.rename(aside)
+            say(f"{path} was made from another config or other inputs: kept as {aside}\n")
+    claim(job)
+
+
+def claim(job: Job) -> None:
+    """Leave the recipe beside what was begun from it."""
+    if job.begins:
+        write_text(_note(job), job.recipe + "\n")
+
+
+def _note(job: Job) -> Path:
+    return job.begins[0].with_name(f".{job.begins[0].name}.recipe")
+
+
+def _free_name(path: Path) -> Path:
+    number = 1
+    while path.with_name(f"{path.name}.{number}-old").exists():
+        number += 1
+    return path.with_name(f"{path.name}.{number}-old")
+
+
+def _run(command: list[str], job: Job, log: Path) -> None:
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    if job.threads:
+        environment["OMP_NUM_THREADS"] = str(job.threads)
+    with log.open("a", encoding="utf-8") as output:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)
+    try:
+        while process.poll() is None:
+            _refuse_to_outlive()
+            try:
+                process.wait(timeout=1)
+            except subprocess.TimeoutExpired:
+                continue
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+    if process.returncode:
+        said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1].removeprefix("error: ")
+        raise UserError(f"{job.name}: {said} (exit code {process.returncode}, log: {log})")
+
+
+def _refuse_to_outlive() -> None:
+    watched = os.environ.get(WATCHED)
+    if watched is None:
+        return
+    try:
+        os.kill(int(watched), 0)
+    except ProcessLookupError:
+        raise UserError("the workflow was killed; run the same command again to go on") from None
+
+
+def _tell(pipeline: Pipeline, job: Job, event: str, **details: object) -> None:
+    """One line; written at once, so lines of jobs that run side by side do not mix."""
+    line = json.dumps({"job": job.name, "event": event, **details}, ensure_ascii=False) + "\n"
+    with pipeline.events.open("a", encoding="utf-8") as file:
+        file.write(line)
