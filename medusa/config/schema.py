@@ -31,7 +31,7 @@ class Section(BaseModel):
 class Compute(Section):
     """Where and how precisely to compute; `--device` on the command line overrides `device`."""
 
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,2})?)$")] = "auto"
     threads: Annotated[int, Field(ge=0)] = 0
     precision: Literal["float32", "bf16"] = "float32"
 
@@ -259,9 +259,9 @@ class MetaConfig(Section):
 class PipelineConfig(Section):
     """Everything from recordings to the report, as `python -m medusa run` runs it.
 
-    `{fold}` in `prepare` and `overlays` stands for each of `folds` in turn. Overlays without it go over every config, the
-    others over members and ensembles: transcripts and features are computed once, from the first fold's labels.
-    `prepare` holds the words after `python -m medusa prepare`, `afterwards` those after `python`.
+    `prepare` holds the words after `python -m medusa prepare`, `afterwards` those after `python`. `{fold}` in `prepare`
+    and `overlays` stands for each of `folds` in turn. Overlays without it go over every config, those with it over
+    members and ensembles: transcripts and features are computed once, from the first fold's labels.
     """
 
     name: Name
