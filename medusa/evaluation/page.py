@@ -37,6 +37,7 @@ class Figure:
     alternative: str
     """What a reader who cannot see it should know."""
     png: bytes
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,8 @@ def _markdown_block(block: Block) -> str:
 
 def _markdown_item(item: Figure | Table) -> str:
     if isinstance(item, Figure):
-        return f"**{_plain(item.title)}**\n\n![{_plain(item.alternative)}]({quote(item.name)}.png)"
+        image = f"![{_plain(item.alternative)}]({quote(item.name)}.png)"
+        return "\n\n".join([f"**{_plain(item.title)}**", image, *map(_plain, item.notes)])
     rule = ["---" if position in item.text else "---:" for position in range(len(item.header))]
     rows = [
         [f"**{_plain(cell)}**" if number in item.strong and cell else _plain(cell) for cell in row]
@@ -147,7 +149,8 @@ section:first-child h2 { margin-top: 1.6rem; }
 h1, h2, td, th, figcaption, .card, nav { overflow-wrap: anywhere; }
 p { margin: .7rem 0; max-width: 46rem; }
 p.strong { max-width: 60rem; font-size: 1.2rem; font-weight: 600; line-height: 1.4; }
-p.note { color: var(--soft); font-size: .95rem; }
+p.note { margin: .4rem 0; color: var(--soft); font-size: .95rem; line-height: 1.4; }
+figure > .note { contain: inline-size; }
 nav { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; }
 a { color: var(--ours); }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 15rem), 1fr)); gap: 1rem;
@@ -161,13 +164,13 @@ a { color: var(--ours); }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { padding-bottom: .4rem; text-align: left; font-weight: 600; }
-th, td { padding: .32rem 1.1rem .32rem 0; text-align: left; font-weight: 400; vertical-align: baseline; }
-th.number, td.number { padding: .32rem .1rem .32rem 1.4rem; text-align: right; white-space: nowrap; }
+th, td { padding: .32rem 1rem .32rem 0; text-align: left; font-weight: 400; vertical-align: baseline; }
+th.number, td.number { padding: .32rem .1rem .32rem 1.2rem; text-align: right; white-space: nowrap; }
 td.number + td:not(.number), th.number + th:not(.number) { padding-left: 1.4rem; }
 thead th.number { max-width: 8rem; white-space: normal; overflow-wrap: normal; }
 thead th { border-bottom: 1.5px solid var(--ink); color: var(--soft); font-size: .95rem; vertical-align: bottom; }
 tbody th, tbody td { border-bottom: 1px solid var(--line); overflow-wrap: break-word; }
-tbody th { min-width: 7rem; }
+tbody th { min-width: 6rem; }
 tbody tr.continued th:first-child { border-bottom-color: transparent; }
 tbody tr:last-child > * { border-bottom: 1.5px solid var(--ink); }
 tr.strong > * { font-weight: 700; }
@@ -225,7 +228,7 @@ def _html_figure(figure: Figure) -> str:
     return (
         f"<figure><figcaption>{escape(figure.title)}</figcaption>"
         f'<img alt="{escape(figure.alternative)}" width="{width // 2}" height="{height // 2}" '
-        f'src="data:image/png;base64,{data}" /></figure>'
+        f'src="data:image/png;base64,{data}" />{"".join(map(_html_note, figure.notes))}</figure>'
     )
 
 

@@ -66,7 +66,7 @@ def overview(marks: Sequence[Mark], classes: int, score: str) -> bytes:
     """Members, votes, single meta-classifiers and soup on one axis."""
     look = {"member": ("o", GREY), "vote": ("s", ORANGE), "single": ("^", GREEN), "soup": ("D", BLUE)}
     with matplotlib.style.context(["default", STYLE]):
-        figure = Figure(figsize=(6.2, 1.3 + 0.42 * len(marks)), layout="constrained")
+        figure = Figure(figsize=(5.7, 1.3 + 0.42 * len(marks)), layout="constrained")
         axes = figure.subplots()
         for line, mark in enumerate(marks):
             shape, colour = look[mark.kind]
@@ -99,7 +99,7 @@ def confusion_matrix(counts: npt.NDArray[np.int64], emotions: Sequence[str]) -> 
     shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     size = len(emotions)
     with matplotlib.style.context(["default", STYLE]):
-        figure = Figure(figsize=(2.2 + 0.62 * size, 1.5 + 0.6 * size), layout="constrained")
+        figure = Figure(figsize=(1.9 + 0.6 * size, 1.25 + 0.55 * size), layout="constrained")
         axes = figure.subplots()
         image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
         for row, column in np.ndindex(size, size):
@@ -114,7 +114,7 @@ def confusion_matrix(counts: npt.NDArray[np.int64], emotions: Sequence[str]) -> 
         axes.set_yticks(range(size), rows)
         axes.set(xlabel="predicted class", ylabel="true class (rows)")
         _cells(axes, size, size)
-        bar = figure.colorbar(image, ax=axes, shrink=0.8, pad=0.02)
+        bar = figure.colorbar(image, ax=axes, shrink=0.85, pad=0.02, aspect=28)
         bar.set_label("share of the true class (%)")
         bar.outline.set_visible(False)
         return _png(figure)
@@ -139,17 +139,14 @@ def training_curves(
     epochs = np.array([row["epoch"] + 1 for row in history])
     stages = np.array([row["stage"] for row in history])
     with matplotlib.style.context(["default", STYLE]):
-        figure = Figure(figsize=(5.8, 4.6), layout="constrained")
+        figure = Figure(figsize=(5.5, 4.5), layout="constrained")
         above, below = figure.subplots(2, 1, sharex=True)
         above.plot(epochs, [row["loss"] for row in history], color=VERMILION, marker="o", markersize=3.5)
         scores = [row["macro_f1"] for row in history]
         below.plot(epochs, scores, color=BLUE, marker="o", markersize=3.5)
         best = scores[best_epoch]
         below.plot(best_epoch + 1, best, "*", color=ORANGE, markersize=17, markeredgecolor=INK, zorder=4)
-        below.annotate(
-            f"best: {best:.3f}, epoch {best_epoch + 1}", (0.985, 0.06), xycoords="axes fraction", ha="right",
-            bbox={"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": "none", "alpha": 0.85},
-        )  # fmt: skip
+        below.set_title(f"★ best: {best:.3f}, epoch {best_epoch + 1}", loc="right", fontsize=10.5, fontweight="normal")
         below.axhline(chance, color=GREY, linestyle=":", linewidth=1.2)
         for axes, (low, high) in zip((above, below), limits, strict=True):
             axes.set(ylim=(low, high), xlim=(0.4, epochs[-1] + 0.6))
@@ -158,7 +155,7 @@ def training_curves(
         above.set_ylabel("training loss")
         below.set(xlabel="epoch", ylabel=f"macro-F1 on {selection}")
         below.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        figure.align_ylabels()
+        figure.align_ylabels((above, below))
         return _png(figure)
 
 

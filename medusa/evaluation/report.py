@@ -12,7 +12,7 @@ from medusa.ensemble.evaluate import Combined
 from medusa.evaluation import plots
 from medusa.evaluation.page import Cards, Figure, Page, Row, Section, Text, html, markdown
 from medusa.evaluation.results import Ensemble, Results, read_results
-from medusa.evaluation.scores import effective_weights, estimate, scores
+from medusa.evaluation.scores import effective_weights, estimate, scores, vote_weights
 from medusa.evaluation.tables import (
     ATTRIBUTE_NAMES,
     class_counts_table,
@@ -27,7 +27,6 @@ from medusa.evaluation.tables import (
 )
 from medusa.files import atomic_path, write_csv, write_text
 from medusa.metrics import confusion
-from medusa.models.metaclassifier import VOTE_SHARPNESS
 from medusa.provenance import provenance, write_provenance
 
 
@@ -93,8 +92,8 @@ def headline(results: Results, main: Ensemble) -> Section:
     cards = [
         (f"{soup.balanced_f1:.3f}", f"class-balanced macro-F1 of the soup ({len(test.emotions)} classes)"),
         (f"{soup.accuracy:.3f}", "accuracy of the soup"),
-        (signed(estimates["member"].value), f"F1 over its best member: {verdict(estimates['member'])}"),
-        (signed(estimates["soft"].value), f"F1 over soft vote: {verdict(estimates['soft'])}"),
+        (signed(estimates["member"].value), f"F1 gained over its best member ({verdict(estimates['member'])})"),
+        (signed(estimates["soft"].value), f"F1 gained over soft vote ({verdict(estimates['soft'])})"),
     ]
     return Section(
         "headline",
@@ -147,9 +146,10 @@ def overview_figure(results: Results, main: Ensemble) -> Figure:
         mark(f"soup of {len(main.seeds)}", "soup", [main.predicted["soup"]]),
     ]
     shown = ", ".join(f"{one.label} {one.value:.3f}" for one in marks)
-    title = "The soup, its members and votes. Bars: 95 % intervals over speakers; ticks: single seeds"
+    title = "The soup, its members and votes"
+    note = "Bars: 95 % intervals over the speakers of test. Ticks: single seeds."
     png = plots.overview(marks, len(test.emotions), "class-balanced macro-F1 on test")
-    return Figure("overview", title, f"Class-balanced macro-F1 on test: {shown}.", png)
+    return Figure("overview", title, f"Class-balanced macro-F1 on test: {shown}.", png, [note])
 
 
 def confusion_section(results: Results, main: Ensemble) -> Section:
@@ -160,9 +160,14 @@ def confusion_section(results: Results, main: Ensemble) -> Section:
     counts = confusion(classes[scored], main.predicted["soup"].predicted[scored], len(test.emotions))
     recalls = counts.diagonal() / counts.sum(axis=1)
     shown = ", ".join(f"{name} {recall:.0%}" for name, recall in zip(test.emotions, recalls, strict=True))
-    title = f"Soup of {main.name}, test rows with consensus: share of each true class, and rows"
+    title = f"Confusion matrix of the soup, ensemble {main.name}"
+    note = "Test rows with consensus: share of each true class, and below it the number of rows."
     figure = Figure(
-        "confusion", title, f"Share found of each class: {shown}.", plots.confusion_matrix(counts, test.emotions)
+        "confusion",
+        title,
+        f"Share found of each class: {shown}.",
+        plots.confusion_matrix(counts, test.emotions),
+        [note],
     )
     return Section("confusion", "Classes told apart", [Row([figure, class_scores_table(results, main)])])
 
@@ -226,13 +231,20 @@ def weights_section(results: Results, main: Ensemble) -> Section:
         "(a constant over all classes, or over all posteriors of one member) is subtracted. On the diagonal, on "
         f"average: {shown}."
     ]
+    figures = [figure]
     if main.config.start == "vote":
-        share = VOTE_SHARPNESS / len(main.config.members) / len(emotions)
-        notes.append(
-            f"Training started from the soft vote, which has {signed(share * (len(emotions) - 1))} on every diagonal "
-            f"and {signed(-share)} off it; what differs from that was learned."
+        learned = effective - vote_weights(len(main.config.members), len(emotions), len(attributes))
+        most = float(np.abs(learned).max())
+        figures.append(
+            Figure(
+                "meta_weights_learned",
+                "The same, less the soft vote that training started from",
+                f"What training added to the weights of the soft vote: at most {most:.2g}.",
+                plots.meta_weights(learned, main.config.members, emotions, attributes),
+                [f"Mind the scale: training moved no weight by more than {most:.2g}."],
+            )
         )
-    return Section("weights", title, [Row([figure], notes)])
+    return Section("weights", title, [Row(figures, notes)])
 
 
 def classes_section(results: Results) -> Section:

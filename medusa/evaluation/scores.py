@@ -11,6 +11,7 @@ import numpy.typing as npt
 from medusa.corpora.labels import Labels
 from medusa.ensemble.evaluate import Combined
 from medusa.metrics import accuracy, balanced_macro_f1, ccc, cluster_bootstrap, macro_f1
+from medusa.models.metaclassifier import VOTE_SHARPNESS
 
 DRAWS = 2_000
 """Bootstrap draws of whole speakers behind an interval."""
@@ -95,3 +96,10 @@ def effective_weights(weights: Floats, members: int, emotions: int) -> Floats:
     blocks = blocks - blocks.mean(axis=1, keepdims=True)
     posteriors = blocks[:, :, :emotions]
     return np.concatenate([posteriors - posteriors.mean(axis=2, keepdims=True), blocks[:, :, emotions:]], axis=2)
+
+
+def vote_weights(members: int, emotions: int, attributes: int) -> Floats:
+    """`effective_weights` of the soft vote that `start: vote` begins with; shape (members, C, C + A)."""
+    block = np.eye(emotions, emotions + attributes)
+    block[:, :emotions] -= 1 / emotions
+    return np.broadcast_to(VOTE_SHARPNESS / members * block, (members, *block.shape))

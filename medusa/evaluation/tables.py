@@ -110,29 +110,29 @@ def contrasts_table(results: Results, ensemble: Ensemble) -> tuple[Table, dict[s
     test, soup = results.labels.partition("test"), [ensemble.predicted["soup"]]
     best = best_member(results, ensemble)
     opponents: dict[str, Sequence[Combined]] = {
-        f"best member ({best.name}, chosen on {results.selection})": [best.predicted["test"]],
+        f"best member on {results.selection}, {best.name}": [best.predicted["test"]],
         "majority vote": [ensemble.predicted["majority"]],
         "soft vote": [ensemble.predicted["soft"]],
-        f"single meta-classifiers, mean of {len(ensemble.seeds)}": ensemble.seeds,
+        f"single meta-classifier, mean of {len(ensemble.seeds)}": ensemble.seeds,
     }
     keys = ("member", "majority", "soft", "single")
     estimates = [estimate(test, soup, against) for against in opponents.values()]
     numbers = pd.DataFrame(
         [
-            {"soup_against": name, "difference": one.value, "low": bound(one, 0), "high": bound(one, 1)}
+            {"soup_against": name, "gain": one.value, "low": bound(one, 0), "high": bound(one, 1)}
             for name, one in zip(opponents, estimates, strict=True)
         ]
     )
     rows = [
-        [name, f"{signed(one.value)}", interval_text(one), verdict(one)]
+        [name, signed(one.value) + interval_text(one), verdict(one)]
         for name, one in zip(opponents, estimates, strict=True)
     ]
     notes = [
-        "Difference of class-balanced macro-F1 on test. Intervals: bootstrap over the speakers of test, paired, with "
+        "Gain in class-balanced macro-F1 on test. Intervals: bootstrap over the speakers of test, paired, with "
         "the models as they were trained; they say what other speakers would change, not other seeds."
     ]
-    header = ["soup against", "difference in F1", "95 % interval", "the difference is"]
-    table = Table("contrasts", "The soup against its parts", numbers, header, rows, notes, text=(0, 3))
+    header = ["soup against", "gain in F1 (95 % interval)", "reading"]
+    table = Table("contrasts", "The soup against its parts", numbers, header, rows, notes, text=(0, 2))
     return table, dict(zip(keys, estimates, strict=True))
 
 
@@ -256,13 +256,14 @@ def decimals(value: object, deviation: object = None) -> str:
 
 
 def signed(value: float) -> str:
-    """`+0.012` or `−0.012`, with a true minus sign."""
-    return f"{value:+.3f}".replace("-", "−")
+    """`+0.012` or `−0.012`, with a true minus sign; `0.000` has none."""
+    text = f"{value:+.3f}".replace("-", "−")
+    return "0.000" if text[1:] == "0.000" else text
 
 
 def interval_text(one: Estimate) -> str:
-    """`−0.010 … +0.034`, or a dash."""
-    return NO_VALUE if one.interval is None else " … ".join(signed(end) for end in one.interval)
+    """` (−0.010 … +0.034)`, or nothing."""
+    return "" if one.interval is None else f" ({' … '.join(signed(end) for end in one.interval)})"
 
 
 def bound(one: Estimate, side: int) -> float | None:
@@ -273,8 +274,10 @@ def bound(one: Estimate, side: int) -> float | None:
 def verdict(one: Estimate) -> str:
     """What the interval allows to say."""
     if one.interval is None:
-        return "not known (too few speakers)"
-    low, high = one.interval
+        return "too few speakers to tell"
+    low, high = (round(end, 9) for end in one.interval)  # a mean of equal scores may miss them by a last digit
+    if low == high == 0:
+        return "the same for any speakers"
     return "above 0" if low > 0 else "below 0" if high < 0 else "not told apart from 0"
 
 

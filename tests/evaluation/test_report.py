@@ -1,0 +1,323 @@
+"""Every cell of the report against numbers computed another way (scikit-learn, plain numpy, counting by hand)."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+import shutil
+import xml.etree.ElementTree as ET
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from html import unescape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score, f1_score
+
+from medusa import provenance
+from medusa.errors import UserError
+from medusa.evaluation.report import write_report
+
+if TYPE_CHECKING:
+    from medusa.corpora.labels import Labels
+    from tests.evaluation.conftest import Runs
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _at_one_commit() -> Iterator[None]:
+    """The page names the commit; whoever commits while the tests run must not fail them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(provenance, "_git", lambda root: {"commit": "0123456789abcdef", "dirty": False})
+        yield
+
+
+@pytest.fixture(scope="module")
+def report(runs: Runs, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("report")
+    write_report(runs.folder, runs.ensembles, [], out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def document(report: Path) -> ET.Element:
+    return ET.fromstring((report / "report.html").read_text(encoding="utf-8"))
+
+
+def table(document: ET.Element, title: str) -> list[list[str]]:
+    """Cells of the table whose caption begins so, head first."""
+    for found in document.iter("table"):
+        caption = found.find("caption")
+        if caption is not None and (caption.text or "").startswith(title):
+            return [["".join(cell.itertext()) for cell in row] for row in found.iter("tr")]
+    raise AssertionError(title)
+
+
+def markdown_table(report: Path, title: str) -> list[list[str]]:
+    """The same from report.md, without emphasis and escapes."""
+    text = (report / "report.md").read_text(encoding="utf-8")
+    lines = text[text.index(f"**{title}") :].split("\n\n")[1].splitlines()
+    rows = [re.split(r"(?<!\\) \| ", line.removeprefix("| ").removesuffix(" |")) for line in lines]
+    plain = [[re.sub(r"^\*\*(.*)\*\*$", r"\1", cell) for cell in row] for row in rows]
+    return [[unescape(re.sub(r"\\(.)", r"\1", cell)) for cell in row] for row in (plain[0], *plain[2:])]
+
+
+def posteriors(runs: Runs, member: str, partition: str) -> pd.DataFrame:
+    file = runs.folder / "members" / member / "posteriors" / f"{partition}.csv"
+    return by_labels(Path(member) if member.endswith(".csv") else file, runs.labels.partition(partition))
+
+
+def technique(runs: Runs, ensemble: str, name: str) -> pd.DataFrame:
+    file = runs.folder / "ensembles" / ensemble / "posteriors" / name / "test.csv"
+    return by_labels(file, runs.labels.partition("test"))
+
+
+def by_labels(file: Path, rows: Labels) -> pd.DataFrame:
+    return pd.read_csv(file).set_index("FileName").loc[rows.table["FileName"]]
+
+
+def sklearn_scores(rows: Labels, predicted: pd.DataFrame) -> tuple[float, float, float]:
+    """Class-balanced macro-F1, macro-F1, accuracy."""
+    kept = (rows.table["EmoClass"] != "X").to_numpy()
+    true, guess = rows.table["EmoClass"].to_numpy()[kept], predicted["EmoClass"].to_numpy()[kept]
+    size = pd.Series(true).map(pd.Series(true).value_counts()).to_numpy()
+    balanced = f1_score(true, guess, average="macro", sample_weight=1 / size)
+    return balanced, f1_score(true, guess, average="macro"), accuracy_score(true, guess)
+
+
+def three(values: list[float] | tuple[float, ...]) -> list[str]:
+    return [f"{value:.3f}" for value in values]
+
+
+def spread(repeats: Sequence[tuple[float, ...]]) -> list[str]:
+    return [f"{np.mean(column):.3f} ± {np.std(column):.3f}" for column in zip(*repeats, strict=True)]
+
+
+def test_table_1_holds_each_member_with_scikit_learns_scores(document: ET.Element, report: Path, runs: Runs) -> None:
+    dev, test = (runs.labels.partition(name) for name in ("dev", "test"))
+    expected = [["member", "features", "seed", "F1, dev", "F1, test", "plain macro-F1, test", "accuracy, test"]]
+    expected[0].append("best epoch (stage)")
+    for seed, member in enumerate(runs.members):
+        described = ["from a file", "–"] if member.endswith(".csv") else ["speech + text", str(seed)]
+        on_dev = sklearn_scores(dev, posteriors(runs, member, "dev"))[0]
+        on_test = sklearn_scores(test, posteriors(runs, member, "test"))
+        best = "–" if member.endswith(".csv") else "5 (2)"
+        expected.append([member, *described, *three([on_dev, *on_test]), best])
+    assert table(document, "Table 1") == expected
+    assert markdown_table(report, "Table 1") == expected
+    numbers = pd.read_csv(report / "members.csv")
+    assert numbers["test_balanced_f1"][0] == pytest.approx(
+        sklearn_scores(test, posteriors(runs, "plain", "test"))[0], abs=1e-12
+    )
+    assert numbers["best_epoch"].dropna().tolist() == [5, 5]
+
+
+def test_table_3_holds_each_technique_of_each_ensemble(document: ET.Element, report: Path, runs: Runs) -> None:
+    test, expected = runs.labels.partition("test"), []
+    for name, count in (("three", 3), ("two", 2)):
+        scored = {
+            one: sklearn_scores(test, technique(runs, name, one))
+            for one in ("majority", "soft", "seed-1", "seed-2", "seed-3", "soup")
+        }
+        single = [scored[f"seed-{seed}"] for seed in (1, 2, 3)]
+        expected += [
+            [f"{name} ({count} members)", "majority vote", *three(scored["majority"])],
+            ["", "soft vote", *three(scored["soft"])],
+            ["", "meta-classifier, single (mean of 3 seeds)", *spread(single)],
+            ["", "meta-classifier soup of 3", *three(scored["soup"])],
+        ]
+    assert table(document, "Table 3")[1:] == expected
+    assert markdown_table(report, "Table 3")[1:] == expected
+    assert len(pd.read_csv(report / "techniques.csv")) == 2 * (4 + 3)
+
+
+def test_the_headline_compares_the_soup_with_members_and_votes(document: ET.Element, report: Path, runs: Runs) -> None:
+    dev, test = (runs.labels.partition(name) for name in ("dev", "test"))
+    best = max(runs.members, key=lambda member: sklearn_scores(dev, posteriors(runs, member, "dev"))[0])
+    soup = sklearn_scores(test, technique(runs, "three", "soup"))
+    singles = [sklearn_scores(test, technique(runs, "three", f"seed-{seed}"))[0] for seed in (1, 2, 3)]
+    against = {
+        f"best member on dev, {best}": sklearn_scores(test, posteriors(runs, best, "test"))[0],
+        "majority vote": sklearn_scores(test, technique(runs, "three", "majority"))[0],
+        "soft vote": sklearn_scores(test, technique(runs, "three", "soft"))[0],
+        "single meta-classifier, mean of 3": float(np.mean(singles)),
+    }
+    rows = table(document, "The soup against its parts")[1:]
+    numbers = pd.read_csv(report / "contrasts.csv")
+    assert numbers["gain"].to_numpy() == pytest.approx([soup[0] - score for score in against.values()])
+    estimates = numbers[["gain", "low", "high"]].to_numpy(dtype=float)
+    for (gain, low, high), name, (head, cell, reading) in zip(estimates, against, rows, strict=True):
+        assert head == name
+        assert low < gain < high
+        assert cell == f"{gain:+.3f} ({low:+.3f} … {high:+.3f})".replace("-", "−")
+        assert reading == ("above 0" if low > 0 else "below 0" if high < 0 else "not told apart from 0")
+    text = "".join(document.itertext())
+    assert f"macro-F1 of {soup[0]:.3f} on 54 test rows of 6 speakers" in text
+    assert "Protocol: honest" in text
+    cards = [[part.text for part in card] for card in document.findall(".//div[@class='card']")]
+    assert [card[0] for card in cards[:2]] == three((soup[0], soup[2]))
+
+
+def test_ccc_of_the_attributes_is_lins_formula(document: ET.Element, runs: Runs) -> None:
+    test = runs.labels.partition("test")
+
+    def lin(predicted: pd.DataFrame) -> tuple[float, ...]:
+        pairs = [(test.table[name].to_numpy(), predicted[name].to_numpy()) for name in ("EmoAct", "EmoVal", "EmoDom")]
+        return tuple(
+            2 * np.cov(x, y, bias=True)[0, 1] / (np.var(x) + np.var(y) + (x.mean() - y.mean()) ** 2) for x, y in pairs
+        )
+
+    expected = [[member, *three(lin(posteriors(runs, member, "test")))] for member in runs.members]
+    expected += [
+        ["mean of the members", *three(lin(technique(runs, "three", "majority")))],
+        ["single meta-classifiers", *spread([lin(technique(runs, "three", f"seed-{seed}")) for seed in (1, 2, 3)])],
+        ["soup", *three(lin(technique(runs, "three", "soup")))],
+    ]
+    assert table(document, "Attributes")[1:] == expected
+
+
+def test_f1_by_class_is_scikit_learns(document: ET.Element, runs: Runs) -> None:
+    test = runs.labels.partition("test")
+    kept = (test.table["EmoClass"] != "X").to_numpy()
+    true = test.table["EmoClass"].to_numpy()[kept]
+    columns = [
+        f1_score(true, technique(runs, "three", name)["EmoClass"].to_numpy()[kept], average=None, labels=test.emotions)
+        for name in ("soup", "soft")
+    ]
+    rows = table(document, "F1 by class")[1:]
+    assert [row[:4] for row in rows] == [
+        [name, str((true == name).sum()), *three(scores)] for name, *scores in zip(test.emotions, *columns, strict=True)
+    ]
+
+
+def test_class_counts_before_and_after_balancing(document: ET.Element, runs: Runs) -> None:
+    every = runs.labels.table
+    counted = {name: Counter(every["EmoClass"][every["Partition"] == name]) for name in ("train", "dev", "test")}
+    rows = table(document, "Rows by class")
+    assert rows[0] == ["class", "train", "one Stage 2 epoch", "dev", "test"]
+    smallest = min(counted["train"][name] for name in runs.labels.emotions)
+    names = [*runs.labels.emotions, "X"]
+    expected = [
+        [str(counted["train"][name]), str(min(smallest, counted["train"][name])), *(
+            str(counted[partition][name]) for partition in ("dev", "test")
+        )]
+        for name in names
+    ]  # fmt: skip
+    assert [row[1:] for row in rows[1:-1]] == expected
+    assert [row[0] for row in rows[1:]] == [*runs.labels.emotions, "no consensus (X, O)", "all"]
+    assert rows[-1][1:] == [str(sum(int(row[column]) for row in expected)) for column in range(4)]
+
+
+def test_the_page_is_whole_and_loads_nothing(document: ET.Element, report: Path, runs: Runs) -> None:
+    images = list(document.iter("img"))
+    names = ["overview", "confusion", "curves-plain", f"curves-{runs.members[1]}", "meta_weights", "class_counts"]
+    assert len(images) == len(names)
+    for image, name in zip(images, names, strict=True):
+        head, data = image.attrib["src"].split(",")
+        assert head == "data:image/png;base64"
+        assert base64.b64decode(data) == (report / f"{name}.png").read_bytes()
+        assert base64.b64decode(data).startswith(PNG)
+        assert image.attrib["alt"]
+    text = (report / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r"(?:https?:)?//(?!\S*base64)[a-z]", re.sub(r"base64,[^\"]*", "", text))
+    assert {element.tag for element in document.iter()}.isdisjoint({"script", "link", "iframe", "object", "base"})
+    anchors = {element.attrib["id"] for element in document.iter("section")}
+    assert {element.attrib["href"].removeprefix("#") for element in document.iter("a")} == anchors
+
+
+def test_hostile_names_stay_text(document: ET.Element, report: Path, runs: Runs) -> None:
+    for name in ("report.html", "report.md"):
+        assert "<script" not in (report / name).read_text(encoding="utf-8")
+    assert table(document, "Table 1")[2][0] == runs.members[1]
+    assert document.find(".//{*}script") is None
+    pictures = re.findall(r"\]\((.*)\.png\)", (report / "report.md").read_text(encoding="utf-8"))
+    assert "curves-%3Cscript%3Ealert%281%29%3C%7C%24b%24%20%26%20%60c%60" in pictures
+
+
+def test_a_second_run_writes_the_same_bytes(report: Path, runs: Runs, tmp_path: Path) -> None:
+    write_report(runs.folder, runs.ensembles, [], tmp_path)
+    first, second = ({file.name: file.read_bytes() for file in folder.iterdir()} for folder in (report, tmp_path))
+    assert first == second
+
+
+def test_without_dev_the_page_says_that_selection_saw_the_test_rows(own_runs: Runs, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    headline = write_report(own_runs.folder, own_runs.ensembles, [], out)
+    assert any(sentence.startswith("Protocol: the paper's. There is no dev partition") for sentence in headline)
+    document = ET.fromstring((out / "report.html").read_text(encoding="utf-8"))
+    assert "F1, dev" not in table(document, "Table 1")[0]
+
+
+def test_members_stand_in_the_order_of_the_largest_ensemble(own_runs: Runs, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write_report(own_runs.folder, own_runs.ensembles[::-1], [], out)
+    document = ET.fromstring((out / "report.html").read_text(encoding="utf-8"))
+    assert [row[0] for row in table(document, "Table 1")[1:]] == own_runs.members
+    assert "(ensemble two)" in "".join(document.itertext())  # the headline is about the first named
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        ("members/plain", r"members/plain/config.yaml: .*train_deepser.py"),
+        ("members/plain/posteriors/test.csv", r"test.csv: no such file; .*python eval_deepser.py .*plain/config.yaml"),
+        ("ensembles/two", r"python train_metacls.py .*two.yaml paths.runs="),
+        ("ensembles/three/posteriors", r"python eval_metacls.py .*three.yaml paths.runs="),
+        ("ensembles/three/soup/model.safetensors", r"model.safetensors: no such file; train"),
+    ],
+)
+def test_a_missing_run_names_the_command_that_makes_it(own_runs: Runs, damage: str, told: str) -> None:
+    victim = own_runs.folder / damage
+    shutil.rmtree(victim) if victim.is_dir() else victim.unlink()
+    with pytest.raises(UserError, match=told):
+        write_report(own_runs.folder, own_runs.ensembles, [], own_runs.folder / "report")
+    assert not (own_runs.folder / "report").exists()
+
+
+def test_an_unfinished_member_is_refused(own_runs: Runs) -> None:
+    (own_runs.folder / "members" / "plain" / "last" / "state.json").write_text(json.dumps({"finished": False}))
+    with pytest.raises(UserError, match=r"plain: not trained to its end; go on with: python train_deepser.py"):
+        write_report(own_runs.folder, own_runs.ensembles, [], own_runs.folder / "report")
+
+
+def test_an_ensemble_of_older_posteriors_is_refused(own_runs: Runs) -> None:
+    file = own_runs.folder / "members" / "plain" / "posteriors" / "train.csv"
+    file.write_text(file.read_text(encoding="utf-8").replace("\n", "\r\n"), encoding="utf-8", newline="")
+    with pytest.raises(UserError, match=r"three: trained with other posteriors .*python train_metacls.py"):
+        write_report(own_runs.folder, own_runs.ensembles, [], own_runs.folder / "report")
+
+
+def test_a_member_of_other_labels_is_refused(own_runs: Runs) -> None:
+    (own_runs.folder / "members" / "plain" / "identity.json").write_text(json.dumps({"labels_sha256": "0"}))
+    with pytest.raises(UserError, match=r"plain: trained on other labels"):
+        write_report(own_runs.folder, own_runs.ensembles, [], own_runs.folder / "report")
+
+
+def test_the_same_ensemble_twice_is_refused(runs: Runs, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"'three' is the name of another ensemble"):
+        write_report(runs.folder, [runs.ensembles[0]] * 2, [], tmp_path / "out")
+
+
+def test_weights_in_the_csv_are_the_mean_of_the_seeds(report: Path, runs: Runs) -> None:
+    from safetensors.numpy import load_file
+
+    layers = [
+        load_file(runs.folder / "ensembles" / "three" / f"seed-{seed}" / "best" / "model.safetensors")[
+            "layers.0.weight"
+        ]
+        for seed in (1, 2, 3)
+    ]
+    numbers = pd.read_csv(report / "meta_weights.csv")
+    assert len(numbers) == 3 * 3 * 6
+    inputs = [*runs.labels.emotions, "EmoAct", "EmoVal", "EmoDom"]
+    for member, emotion, name, weight in zip(
+        *(numbers[column].tolist() for column in ("member", "class", "input", "weight")), strict=True
+    ):
+        row, column = runs.labels.emotions.index(emotion), 6 * runs.members.index(member) + inputs.index(name)
+        assert math.isclose(weight, np.mean([layer[row, column] for layer in layers], dtype=np.float64), abs_tol=1e-7)
