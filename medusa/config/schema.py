@@ -281,7 +281,7 @@ class PipelineConfig(Section):
     def _folds_differ_and_are_used(self) -> PipelineConfig:
         if len(set(self.folds)) != len(self.folds):
             raise ValueError("folds: each may stand there once")
-        used = "{fold}" in self.prepare and any("{fold}" in overlay for overlay in self.overlays)
-        if bool(self.folds) != used:
+        used = ["{fold}" in self.prepare, any("{fold}" in overlay for overlay in self.overlays)]
+        if used != [bool(self.folds)] * 2:
             raise ValueError("folds: goes together with {fold} in prepare and in an overlay that sets paths")
         return self

@@ -313,7 +313,7 @@ def test_a_fold_has_jobs_and_folders_of_its_own_but_features_are_shared(folder: 
 @pytest.mark.parametrize(
     ("name", "old", "new", "message"),
     [
-        ("pipeline", "title:", "titel:", "configs/pipeline.yaml: titel: unknown key; did you mean 'title'?"),
+        ("pipeline", "title:", "titel: x\ntitle:", "configs/pipeline.yaml: titel: unknown key; did you mean 'title'?"),
         ("pipeline", "configs/two.yaml", "configs/none.yaml", "configs/none.yaml: no such config file"),
         ("pipeline", "configs/two.yaml", "configs/one.yaml", "members/one stands there twice"),
         ("pipeline", "--out data ", "", "lacks --out DIR"),
