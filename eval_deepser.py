@@ -5,10 +5,11 @@ from __future__ import annotations
 from medusa.config.arguments import parse_script
 from medusa.config.schema import DeepSERConfig
 from medusa.corpora.labels import PARTITIONS, Labels, read_labels
-from medusa.device import prepare_device
+from medusa.device import describe_device, prepare_device
 from medusa.ensemble.posteriors import write_posteriors
 from medusa.errors import command
 from medusa.metrics import accuracy, macro_f1
+from medusa.provenance import write_provenance
 from medusa.training.checkpoint import load_weights, require_same_config
 from medusa.training.data import FeatureExamples, make_targets
 from medusa.training.evaluate import Predictions, predict
@@ -28,6 +29,10 @@ def main() -> None:
     model = build_model(config, labels, stores, device)
     load_weights(model, config.run_directory / "best")
 
+    posteriors = config.run_directory / "posteriors"
+    made_from = [config.paths.labels, config.run_directory / "best" / "model.safetensors"]
+    write_provenance(posteriors, config.model_dump(mode="json"), made_from, describe_device(device))
+
     # 2. One posterior file per partition.
     for name in PARTITIONS:
         rows = labels.partition(name)
@@ -36,7 +41,7 @@ def main() -> None:
         examples = FeatureExamples(make_targets(rows), stores)
         bf16 = config.compute.precision == "bf16"
         predictions = predict(model, examples, config.training.batch_size, bf16, config.training.workers, name)
-        path = config.run_directory / "posteriors" / f"{name}.csv"
+        path = posteriors / f"{name}.csv"
         write_posteriors(path, rows, *predictions)
         print(f"{name}: {len(rows):,} rows{scores_of(rows, predictions)}: {path}")
 

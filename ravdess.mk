@@ -1,4 +1,4 @@
-# make ravdess: five actor-disjoint folds of RAVDESS through all four stages, then the table of docs/ravdess.md.
+# make ravdess: five actor-disjoint folds of RAVDESS through all four stages, then the table docs/results/ravdess.md.
 # Needs the recordings in data/ravdess/audio (see README). Every command skips what is finished, so the same
 # command goes on after a stop; `make -j2 ravdess` trains two members at a time.
 FOLDS := 0 1 2 3 4
@@ -9,7 +9,7 @@ REGRESSIONS := $(STORES) whisper-tiny-l1-3+whisper-tiny-l4 whisper-tiny-all+logm
 RUN := $(BIN)/python
 
 .PHONY: ravdess ravdess-labels ravdess-features
-ravdess: $(FOLDS:%=ravdess-ensemble-%) ## RAVDESS, five folds, and its table (needs data/ravdess/audio; about an hour on 2 cores)
+ravdess: $(FOLDS:%=ravdess-ensemble-%) ## RAVDESS, five folds, and its table (needs data/ravdess/audio; an hour or two on 2 cores)
 	$(RUN) benchmarks/ravdess.py --labels $(FOLDS:%=data/ravdess/fold%/labels.csv) --features data/ravdess/features \
 	  --stores $(REGRESSIONS) --runs runs/ravdess --ensemble configs/ravdess/metacls.yaml --out docs/results/ravdess.md
 

@@ -93,7 +93,7 @@ def root_mean_square(samples: np.ndarray, hop: int, window: int) -> np.ndarray:
 def pitch(samples: np.ndarray, hop: int, window: int, lowest: float, highest: float) -> np.ndarray:
     """Fundamental frequency in Hz by YIN, shape = (1 + samples // hop,), in [lowest, highest], voiced or not.
 
-    YIN rather than its probabilistic successor: 65 times faster here (3.5 ms a clip against 233 ms).
+    YIN rather than its probabilistic successor: tens of times faster.
     """
     import librosa
 

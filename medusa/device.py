@@ -29,7 +29,6 @@ def prepare_device(compute: Compute) -> torch.device:
 
 
 def describe_device(device: torch.device) -> str:
-    """For provenance: "cpu, 2 threads" or the GPU's name."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"cpu, {torch.get_num_threads()} threads"
+    """For provenance: the GPU's name or "cpu", and the number of CPU threads."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    return f"{name}, {torch.get_num_threads()} CPU threads"

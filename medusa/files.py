@@ -54,6 +54,8 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; expected a JSON file") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(f"{path}: not readable as JSON ({error}); delete it to have it made again") from None
     if not isinstance(value, dict):
@@ -80,6 +82,8 @@ def read_csv(path: Path, remedy: str = "check the path") -> pd.DataFrame:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; {remedy}") from None
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; expected a CSV file") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
@@ -102,7 +106,10 @@ def lock(directory: Path, purpose: str) -> Iterator[None]:
     Raises:
         UserError: another process holds it.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{directory}: cannot be made a folder ({error.strerror}); choose another path") from None
     held = filelock.FileLock(directory / ".lock")
     try:
         held.acquire(timeout=0)

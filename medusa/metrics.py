@@ -2,7 +2,7 @@
 
 Class arguments are index arrays of shape (rows,) with values 0 … num_classes - 1: rows without a consensus class (X, O)
 are left out by the caller. Everything about categories is read off one confusion matrix, made by `bincount`, for a
-bootstrap asks for thousands: scikit-learn's, which the tests compare with, takes a hundred times as long.
+bootstrap asks for thousands: scikit-learn's, which the tests compare with, is much slower.
 """
 
 from __future__ import annotations

@@ -138,7 +138,7 @@ def test_the_four_commands_end_in_posteriors_and_scores_above_chance(sample: Sam
     for technique in ("majority", "soft", "single", "soup"):
         assert 3 / 8 < float(results[technique]["macro_f1"]) < 1  # chance is 1/8
         assert technique in sample.outputs[3].out
-    assert "24 test rows, protocol: honest (selected on dev)" in sample.outputs[3].out
+    assert "honest protocol: members were selected on dev rows, the figures are over test rows" in sample.outputs[3].out
 
 
 def test_the_member_went_through_both_stages_and_says_what_made_it(sample: Sample) -> None:
@@ -146,7 +146,7 @@ def test_the_member_went_through_both_stages_and_says_what_made_it(sample: Sampl
     assert [row["epoch"] for row in history] == list(range(len(history)))
     assert {row["stage"] for row in history} == {1, 2}
     made_by = json.loads((sample.runs / MEMBER / "provenance.json").read_text())
-    assert made_by["device"] == "cpu, 1 threads"
+    assert made_by["device"] == "cpu, 1 CPU threads"
     assert [entry["file"] for entry in made_by["inputs"]] == ["samples/labels.csv"]
 
 
@@ -250,7 +250,7 @@ def test_a_run_directory_with_another_config_is_left_alone(
 @pytest.mark.parametrize(
     ("command", "parts"),
     [
-        (EVAL, ["empty/members/deepser/best/model.safetensors: no such file; train the run first"]),
+        (EVAL, ["empty/members/deepser: nothing is trained here yet; run the train script"]),
         (TRAIN_META, ["empty/members/deepser/posteriors/train.csv: no such file", "python eval_deepser.py"]),
     ],
 )

@@ -114,8 +114,8 @@ def read_labels(path: Path) -> Labels:
     Raises:
         UserError: the file is missing or wrong; names line, FileName and column.
     """
-    remedy = f"make it with: python -m medusa prepare ravdess --audio DIR --out {path.parent}"
-    return labels_from_table(path, read_csv(path, remedy=f"{remedy} (other corpora: python -m medusa prepare --help)"))
+    remedy = f"make it with: python -m medusa prepare CORPUS --out {path.parent} (--help lists the corpora)"
+    return labels_from_table(path, read_csv(path, remedy=remedy))
 
 
 def write_labels(path: Path, labels: Labels) -> None:

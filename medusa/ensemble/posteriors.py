@@ -183,6 +183,8 @@ def _check_header(path: Path, raw: pd.DataFrame, emotions: Sequence[str], attrib
     expected = {*emotions, *attributes}
     found = set(raw.columns) - (set(RESERVED) - set(ATTRIBUTES))
     missing, extra = [name for name in (*emotions, *attributes) if name not in found], sorted(found - expected)
+    if missing == list(attributes) and missing and not extra:
+        raise UserError(f"{path}: no attributes, from a model trained without them; it cannot be stacked with others")
     if missing or extra:
         differences = f"missing: {', '.join(missing) or 'none'}; unknown: {', '.join(extra) or 'none'}"
         raise UserError(

@@ -8,13 +8,14 @@ from typing import Any
 
 from medusa.config.schema import ExtractConfig
 from medusa.corpora.labels import read_labels, utterance_id
-from medusa.device import prepare_device
+from medusa.device import describe_device, prepare_device
 from medusa.features.backbones import FeatureBackbone, load_backbone
 from medusa.features.fill import fill, raise_failures, write_failures
 from medusa.features.pretrained import library_versions, weights_checksum
 from medusa.features.sources import Recordings, Source, Transcripts
 from medusa.features.store import StoreWriter
 from medusa.files import lock
+from medusa.provenance import write_provenance
 
 
 def extract(config: ExtractConfig) -> Path:
@@ -40,6 +41,8 @@ def extract(config: ExtractConfig) -> Path:
         store = StoreWriter(path, _identity(config, backbone), list(files))
         failures = fill(store, source, backbone.features, config.batch_size, config.name)
         write_failures(report, files, failures)
+        inputs = [config.paths.labels, *([config.paths.transcripts] if config.backbone.kind == "text" else [])]
+        write_provenance(path, config.model_dump(mode="json"), inputs, describe_device(device))
     if backbone.truncated:
         print(
             f"warning: {backbone.truncated} texts were longer than {config.backbone.model} can take and were cut",

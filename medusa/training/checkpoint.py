@@ -96,13 +96,30 @@ class RunDirectory:
             _finish_swap(checkpoint)
         if not last.is_dir():
             return TrainingState()
-        saved = read_json(last / "state.json")
+        state = self._read_state()
         load_weights(model, last)
         _load_optimizer(model, optimizer, read_tensors(last / "optimizer.safetensors"))
-        saved.pop("schema")
-        lines = (self.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        history = [json.loads(line) for line in lines]
-        return TrainingState(**saved, history=[row for row in history if row["epoch"] <= saved["epoch"]])
+        if not (self.path / "best" / "model.safetensors").exists():
+            raise UserError(f"{self.path / 'best'}: the best weights are gone; delete {self.path} and train again")
+        return state
+
+    def _read_state(self) -> TrainingState:
+        """`last/state.json` with the rows of metrics.jsonl up to it."""
+        file = self.path / "last" / "state.json"
+        saved = read_json(file)
+        try:
+            if saved.pop("schema") != SCHEMA:
+                raise ValueError(f"written by another version, this one reads schema {SCHEMA}")
+            lines = (self.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+            history = [json.loads(line) for line in lines]
+            state = TrainingState(**saved, history=[row for row in history if row["epoch"] <= saved["epoch"]])
+            if state.epoch + 1 != len(state.history):
+                raise ValueError("metrics.jsonl lacks epochs")
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"{file}: not a state to go on from ({error}); delete {self.path} and train again"
+            ) from None
+        return state
 
 
 @contextlib.contextmanager

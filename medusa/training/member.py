@@ -109,6 +109,10 @@ def require_every_class(labels: Labels, partition: str, purpose: str) -> Labels:
         UserError: naming file, partition and class.
     """
     rows = labels.partition(partition)
+    if not len(rows):
+        raise UserError(
+            f"{labels.source}: no row in partition {partition}, but {purpose} needs some; prepare it with a split"
+        )
     present = set(rows.class_indices().tolist())
     absent = [emotion for index, emotion in enumerate(labels.emotions) if index not in present]
     if absent:

@@ -97,7 +97,7 @@ class TestReading:
     def test_a_missing_file_names_the_command_that_makes_it(self, tmp_path: Path) -> None:
         folder = tmp_path / "data"
         message = refusal(folder / "labels.csv")
-        assert f"python -m medusa prepare ravdess --audio DIR --out {folder} " in message
+        assert f"python -m medusa prepare CORPUS --out {folder} " in message
 
 
 class TestReleasedFormat:

@@ -19,6 +19,7 @@ from medusa.models.metaclassifier import MetaClassifier
 from medusa.training.checkpoint import RunDirectory
 from medusa.training.data import Batch, FeatureExamples, StackedExamples, Targets
 from medusa.training.loop import Recipe, Stage, fit, run_epochs
+from medusa.training.sampling import balanced_rows, generator, shuffled_rows
 
 CLASSES, DIM = 3, 5
 
@@ -96,6 +97,49 @@ def test_accumulated_parts_equal_the_whole_batch(steps: int) -> None:
 def test_epochs_of_other_seeds_differ() -> None:
     one, other = (weights_after(1, recipe(seed=seed), 0.1) for seed in (1, 2))
     assert any(not torch.equal(one[name], other[name]) for name in one)
+
+
+def by_plain_loop(model: DeepSER, examples: Sequences, made: Recipe) -> dict[str, torch.Tensor]:
+    """Stages 1 and 2 written out: α_c in Stage 1 only, each stage's own learning rate, mixed targets, one AdamW."""
+    targets = examples.targets
+    frequencies = targets.probabilities.sum(axis=0)
+    alpha = torch.tensor((len(targets) / (CLASSES * frequencies)) ** 0.5)
+    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.01)
+    model.train()
+    for epoch in range(6):
+        stage_one = epoch < 2
+        optimizer.param_groups[0]["lr"] = 1e-2 if stage_one else 5e-3
+        draws = generator(3, epoch, "mixup")
+        order = (
+            shuffled_rows(len(targets), 3, epoch) if stage_one else balanced_rows(targets.classes, CLASSES, 3, epoch)
+        )
+        for start in range(0, len(order), 4):
+            batch = examples.batch(order[start : start + 4])
+            assert draws.random() < 1  # p = 1: every batch is mixed
+            size = len(batch.rows)
+            weights = torch.tensor(draws.beta(0.2, 0.2, size), dtype=torch.float32)[:, None]
+            partners = draws.permutation(size)
+            x = model.encode(*batch.inputs)
+            x, wanted, attributes = (
+                weights * rows + (1 - weights) * rows[partners] for rows in (x, batch.targets, batch.attributes)
+            )
+            logits, predicted = model.head(x)
+            entropy = -(wanted * logits.log_softmax(dim=1) * (alpha if stage_one else 1)).sum(dim=1).mean()
+            loss = 1.5 * entropy + 0.4 * ((predicted - attributes) ** 2).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return model.state_dict()
+
+
+def test_stages_one_and_two_equal_a_plain_loop() -> None:
+    mixed = recipe(mixup=MixUpSettings(probability=1.0))
+    model, examples = small_model(dropout=0.0), Sequences()
+    for _ in run_epochs(model, torch.optim.AdamW(model.parameters(), weight_decay=0.01), examples, mixed):
+        pass
+    expected = by_plain_loop(small_model(dropout=0.0), examples, mixed)
+    for name in ("w.weight", "w_c.weight", "w_r.weight", "modality_encoders.0.w1.weight"):
+        torch.testing.assert_close(model.state_dict()[name], expected[name], atol=1e-4, rtol=0)
 
 
 def scripted_scores(scores: list[float]) -> Callable[[], Mapping[str, float]]:
