@@ -181,7 +181,9 @@ img { display: block; max-width: 100%; height: auto; }
   body { font-size: 1rem; padding-top: 1rem; }
   h1 { font-size: 1.5rem; }
   .card b { font-size: 1.9rem; }
-  th.number, td.number { padding-left: .9rem; white-space: normal; }
+  .cards { grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .7rem; }
+  table { font-size: .94rem; }
+  th.number, td.number { padding-left: .9rem; }
   thead th { font-size: .85rem; }
 }
 @media print {

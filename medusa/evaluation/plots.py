@@ -161,11 +161,11 @@ def training_curves(
 
 def meta_weights(weights: Floats, members: Sequence[str], emotions: Sequence[str], attributes: Sequence[str]) -> bytes:
     """One block per member: what each of its outputs adds to each class; weights of shape (members, C, C + A)."""
-    columns = 2 if len(members) <= 4 else 4
+    columns = 2 if len(members) <= 4 else 3 if len(members) <= 9 else 4
     lines = -(-len(members) // columns)
     inputs = [short(name, 12) for name in (*emotions, *attributes)]
     with matplotlib.style.context(["default", STYLE]):
-        width, height = 0.75 + 0.245 * len(inputs) * columns + 1.5, 1.3 + (0.245 * len(emotions) + 0.42) * lines
+        width, height = 2.1 + 0.215 * len(inputs) * columns, 1.3 + (0.215 * len(emotions) + 0.42) * lines
         figure = Figure(figsize=(width, height), layout="constrained")
         grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
         most = float(np.abs(weights).max()) or 1.0

@@ -92,7 +92,10 @@ def headline(results: Results, main: Ensemble) -> Section:
     cards = [
         (f"{soup.balanced_f1:.3f}", f"class-balanced macro-F1 of the soup ({len(test.emotions)} classes)"),
         (f"{soup.accuracy:.3f}", "accuracy of the soup"),
-        (signed(estimates["member"].value), f"F1 gained over its best member ({verdict(estimates['member'])})"),
+        (
+            signed(estimates["member"].value),
+            f"F1 gained over its best member on {results.selection} ({verdict(estimates['member'])})",
+        ),
         (signed(estimates["soft"].value), f"F1 gained over soft vote ({verdict(estimates['soft'])})"),
     ]
     return Section(
@@ -107,6 +110,7 @@ def headline(results: Results, main: Ensemble) -> Section:
             ),
             Cards(cards),
             Text(protocol(results, main)),
+            Text(better_members(results, main)),
             Row([overview_figure(results, main), table]),
         ],
     )
@@ -129,6 +133,18 @@ def protocol(results: Results, main: Ensemble) -> str:
     )
 
 
+def better_members(results: Results, main: Ensemble) -> str:
+    """Which members would have been the better choice, had one known."""
+    test = results.labels.partition("test")
+    soup = scores(test, main.predicted["soup"]).balanced_f1
+    members = {one.name: scores(test, one.predicted["test"]).balanced_f1 for one in results.members_of(main)}
+    better = [f"{name} ({score:.3f})" for name, score in members.items() if score > soup]
+    if not better:
+        return f"On test, none of its {len(members)} members scores above the soup."
+    verb = "scores" if len(better) == 1 else "score"
+    return f"On test, {len(better)} of its {len(members)} members {verb} above the soup: {', '.join(better)}."
+
+
 def overview_figure(results: Results, main: Ensemble) -> Figure:
     """Members, votes, single meta-classifiers and soup on one axis."""
     test = results.labels.partition("test")
@@ -147,9 +163,12 @@ def overview_figure(results: Results, main: Ensemble) -> Figure:
     ]
     shown = ", ".join(f"{one.label} {one.value:.3f}" for one in marks)
     title = "The soup, its members and votes"
-    note = "Bars: 95 % intervals over the speakers of test. Ticks: single seeds."
+    bars = any(one.interval is not None for one in marks)
+    note = "Bars: 95 % intervals over the speakers of test." if bars else "No intervals: too few speakers in test."
     png = plots.overview(marks, len(test.emotions), "class-balanced macro-F1 on test")
-    return Figure("overview", title, f"Class-balanced macro-F1 on test: {shown}.", png, [note])
+    return Figure(
+        "overview", title, f"Class-balanced macro-F1 on test: {shown}.", png, [f"{note} Ticks: single seeds."]
+    )
 
 
 def confusion_section(results: Results, main: Ensemble) -> Section:

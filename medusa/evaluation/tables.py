@@ -277,7 +277,7 @@ def verdict(one: Estimate) -> str:
         return "too few speakers to tell"
     low, high = (round(end, 9) for end in one.interval)  # a mean of equal scores may miss them by a last digit
     if low == high == 0:
-        return "the same for any speakers"
+        return "no difference"
     return "above 0" if low > 0 else "below 0" if high < 0 else "not told apart from 0"
 
 

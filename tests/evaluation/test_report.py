@@ -21,6 +21,7 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from medusa import provenance
 from medusa.errors import UserError
+from medusa.evaluation import scores as figures
 from medusa.evaluation.report import write_report
 
 if TYPE_CHECKING:
@@ -31,9 +32,10 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _at_one_commit() -> Iterator[None]:
+def _at_one_commit_with_few_draws() -> Iterator[None]:
     """The page names the commit; whoever commits while the tests run must not fail them."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "DRAWS", 100)
         patch.setattr(provenance, "_git", lambda root: {"commit": "0123456789abcdef", "dirty": False})
         yield
 
@@ -160,6 +162,10 @@ def test_the_headline_compares_the_soup_with_members_and_votes(document: ET.Elem
     text = "".join(document.itertext())
     assert f"macro-F1 of {soup[0]:.3f} on 54 test rows of 6 speakers" in text
     assert "Protocol: honest" in text
+    members = {member: sklearn_scores(test, posteriors(runs, member, "test"))[0] for member in runs.members}
+    better = [f"{member} ({score:.3f})" for member, score in members.items() if score > soup[0]]
+    assert len(better) == 3
+    assert f"On test, 3 of its 3 members score above the soup: {', '.join(better)}." in text
     cards = [[part.text for part in card] for card in document.findall(".//div[@class='card']")]
     assert [card[0] for card in cards[:2]] == three((soup[0], soup[2]))
 
