@@ -64,7 +64,7 @@ PARTITIONS = {"train": 0.6, "dev": 0.2, "test": 0.2}
 """Shares of the labelled clips, of the speakers of each gender, and of the sentences of each emotion."""
 
 TEST3_CLIPS = len(EMOTIONS)
-FEWEST_CLIPS = 80
+FEWEST_CLIPS = 56
 
 Random = np.random.RandomState
 T = TypeVar("T")

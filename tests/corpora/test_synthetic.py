@@ -22,6 +22,7 @@ from medusa.corpora.prosody import HIGHEST, LOWEST, NAMES, TYPICAL
 from medusa.corpora.sentences import SENTENCES
 from medusa.corpora.synthetic import Clip, plan, prepare
 from medusa.errors import UserError
+from medusa.metrics import macro_f1
 
 SEEDS = range(4)
 LETTERS = dict(zip("ASHUFDCNXO", [*EMOTIONS, "X", "O"], strict=True))
@@ -40,7 +41,7 @@ def digests(folder: Path) -> dict[str, str]:
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The smallest corpus, spoken."""
     out = tmp_path_factory.mktemp("synthetic")
-    main(["prepare", "synthetic", "--out", str(out), "--clips", "80", "--seed", "3"])
+    main(["prepare", "synthetic", "--out", str(out), "--clips", "56", "--seed", "3"])
     return out
 
 
@@ -63,7 +64,7 @@ def test_a_seed_is_a_corpus() -> None:
     assert plan(120, 5) != plan(120, 6)
 
 
-@pytest.mark.parametrize("clips", [80, 81, 300])
+@pytest.mark.parametrize("clips", [56, 57, 300])
 def test_as_many_clips_as_asked_for_a_fifth_of_the_labelled_ones_each_for_dev_and_test(clips: int) -> None:
     planned = plan(clips, 1)
     assert len({clip.utterance.file_name for clip in planned}) == len(planned) == clips
@@ -121,6 +122,22 @@ def test_words_and_voice_disagree_in_the_stated_share_each_as_often(many: list[C
         assert set(clip.sentences) <= set(SENTENCES[clip.words])
 
 
+def test_neither_modality_alone_decides(many: list[Clip]) -> None:
+    """Even who hears the right emotion of words or of voice every time, but not which misleads."""
+    scored = [clip for clip in many if clip.utterance.emo_class in EMOTIONS]
+    truth = np.array([EMOTIONS.index(clip.utterance.emo_class) for clip in scored])
+    words, voice, felt = (
+        macro_f1(truth, np.array([EMOTIONS.index(emotion) for emotion in heard]), len(EMOTIONS))
+        for heard in (
+            [clip.words for clip in scored],
+            [clip.voice for clip in scored],
+            [clip.utterance.emotion for clip in scored],
+        )
+    )
+    assert words == pytest.approx(voice, abs=0.06)
+    assert max(words, voice) + 0.1 < felt < 0.97
+
+
 def test_annotators_follow_what_was_felt_confuse_neighbours_and_seldom_follow_what_misleads(
     many: list[Clip],
 ) -> None:
@@ -160,7 +177,7 @@ def test_what_is_asked_of_the_voices_stays_where_they_are_understood() -> None:
             value = getattr(clip.prosody, name)
             assert isinstance(value, int)
             assert getattr(LOWEST, name) <= value <= getattr(HIGHEST, name)
-    assert (LOWEST.rate, HIGHEST.rate) == (118, 175)
+    assert (LOWEST.rate, HIGHEST.rate) == (108, 168)
 
 
 def test_sentences_are_enough_and_each_stands_once() -> None:
@@ -175,11 +192,12 @@ def test_sentences_are_enough_and_each_stands_once() -> None:
 # --- what is written --------------------------------------------------------------------------------
 
 
-def test_the_same_seed_writes_the_same_bytes_over_its_own_files_and_elsewhere(corpus: Path, tmp_path: Path) -> None:
-    first = digests(corpus)
-    for out in (corpus, tmp_path / "elsewhere"):
-        main(["prepare", "synthetic", "--out", str(out), "--clips", "80", "--seed", "3"])
-        assert digests(out) == first
+def test_the_same_seed_writes_the_same_bytes(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "Audios").mkdir()
+    first = next((corpus / "Audios").iterdir()).name
+    (tmp_path / "Audios" / first).write_bytes(b"of another seed")
+    main(["prepare", "synthetic", "--out", str(tmp_path), "--clips", "56", "--seed", "3"])
+    assert digests(tmp_path) == digests(corpus)
 
 
 def test_recordings_are_16_khz_mono_16_bit_and_none_clips(corpus: Path, labels: Labels) -> None:
@@ -303,11 +321,7 @@ def test_what_is_said_depends_on_the_requests_alone() -> None:
         assert (a.rate, b.rate) == (22050, 22050)
         np.testing.assert_array_equal(a.samples, b.samples)
     assert not np.array_equal(first[0].samples[:10000], first[1].samples[:10000])
-
-
-def test_the_library_lives_in_a_process_of_its_own() -> None:
-    list(speak([Request("Hello.", "en+m1", 150, 50, 50, 60, 0)]))
-    assert "espeakng_loader" not in sys.modules
+    assert "espeakng_loader" not in sys.modules  # the library's state stays out of this process
     assert espeak._library.cache_info().currsize == 0
 
 
@@ -319,13 +333,13 @@ def test_a_missing_package_is_one_line_that_names_the_remedy(tmp_path: Path, mon
     with pytest.raises(
         UserError, match=r"needs the package espeakng-loader; run: pip install .*requirements-demo\.txt"
     ):
-        prepare(tmp_path, clips=80, seed=1)
+        prepare(tmp_path, clips=56, seed=1)
     assert list(tmp_path.rglob("*.*")) == []
 
 
 @pytest.mark.parametrize(
     ("option", "value", "problem"),
-    [("--clips", "79", "--clips 79: must be at least 80"), ("--seed", "-1", "--seed -1: must be 0 ... 4294967295")],
+    [("--clips", "55", "--clips 55: must be at least 56"), ("--seed", "-1", "--seed -1: must be 0 ... 4294967295")],
 )
 def test_numbers_out_of_range_are_refused(
     option: str, value: str, problem: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -339,7 +353,7 @@ def test_numbers_out_of_range_are_refused(
 def test_recordings_of_another_corpus_are_left_alone(corpus: Path) -> None:
     before = digests(corpus)
     with pytest.raises(UserError, match=r"SYNTHETIC_.*wav: not a recording of this corpus; empty the folder"):
-        prepare(corpus, clips=81, seed=4)
+        prepare(corpus, clips=57, seed=4)
     assert digests(corpus) == before
 
 
@@ -358,8 +372,9 @@ def interrupted(path, samples):
     write(path, samples)
     os.kill(os.getpid(), signal.SIGINT)
 synthetic.write_wav = interrupted
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs are started deaf to it
 if __name__ == "__main__":
-    main(["prepare", "synthetic", "--out", sys.argv[1], "--clips", "80"])
+    main(["prepare", "synthetic", "--out", sys.argv[1], "--clips", "56"])
 """
     path = tmp_path / "interrupted.py"
     path.write_text(script, encoding="utf-8")
