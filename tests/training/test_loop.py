@@ -127,7 +127,7 @@ def by_plain_loop(model: DeepSER, examples: Sequences, made: Recipe) -> dict[str
             entropy = -(wanted * logits.log_softmax(dim=1) * (alpha if stage_one else 1)).sum(dim=1).mean()
             loss = 1.5 * entropy + 0.4 * ((predicted - attributes) ** 2).mean()
             optimizer.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimizer.step()
     return model.state_dict()
 
