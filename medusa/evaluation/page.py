@@ -187,9 +187,11 @@ img { display: block; max-width: 100%; height: auto; }
   thead th { font-size: .85rem; }
 }
 @media print {
-  body { max-width: none; padding: 0; font-size: 10.5pt; }
+  html { font-size: 10pt; }
+  body { max-width: none; padding: 0; font-size: 1rem; }
   nav { display: none; }
-  .card, tr, figure { break-inside: avoid; }
+  .cards { grid-template-columns: repeat(4, 1fr); }
+  .card, .table, figure { break-inside: avoid; }
   h2 { break-after: avoid; }
 }
 """

@@ -164,7 +164,9 @@ def overview_figure(results: Results, main: Ensemble) -> Figure:
     shown = ", ".join(f"{one.label} {one.value:.3f}" for one in marks)
     title = "The soup, its members and votes"
     bars = any(one.interval is not None for one in marks)
-    note = "Bars: 95 % intervals over the speakers of test." if bars else "No intervals: too few speakers in test."
+    note = (
+        "Bars: 95 % intervals over the speakers of test." if bars else "No intervals: too few known speakers in test."
+    )
     png = plots.overview(marks, len(test.emotions), "class-balanced macro-F1 on test")
     return Figure(
         "overview", title, f"Class-balanced macro-F1 on test: {shown}.", png, [f"{note} Ticks: single seeds."]

@@ -274,7 +274,7 @@ def bound(one: Estimate, side: int) -> float | None:
 def verdict(one: Estimate) -> str:
     """What the interval allows to say."""
     if one.interval is None:
-        return "too few speakers to tell"
+        return "too few known speakers to tell"
     low, high = (round(end, 9) for end in one.interval)  # a mean of equal scores may miss them by a last digit
     if low == high == 0:
         return "no difference"
