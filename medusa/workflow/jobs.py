@@ -27,12 +27,12 @@ from medusa.files import write_text
 
 ROOT = Path(medusa.__file__).resolve().parents[1]
 STAGES = {
-    "weights": "pretrained models",
+    "weights": "models",
     "corpus": "corpus",
     "transcripts": "transcripts",
     "features": "features",
-    "members": "Stages 1 and 2",
-    "ensembles": "Stages 3 and 4",
+    "members": "Stages 1, 2",
+    "ensembles": "Stages 3, 4",
     "report": "report",
     "afterwards": "afterwards",
 }

@@ -94,7 +94,7 @@ class _Display:
 
     def follow(self, process: subprocess.Popen[bytes]) -> None:
         """Show events until the process has ended."""
-        columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[says]}"))
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TextColumn("{task.fields[says]}"))
         with Progress(*columns, TimeElapsedColumn(), console=self.console, transient=True) as self.bars:
             whole = self.bars.add_task("in all", total=None, says="")
             events = self._events()
@@ -127,7 +127,8 @@ class _Display:
         if event["event"] == "started":
             if not self.console.is_terminal:
                 self._print(f"{self._stage(job)} {job.title} …")
-            self.running[job.name] = self.bars.add_task(f"{self._stage(job)} {job.title}", total=None, says="")
+            short = job.title.partition(":")[0]  # a bar must fit in 80 columns
+            self.running[job.name] = self.bars.add_task(f"{self._stage(job)} {short}", total=None, says="")
             return
         self.bars.remove_task(self.running.pop(job.name))
         if event["event"] == "failed":
@@ -150,7 +151,7 @@ class _Display:
         present = {other.kind for other in self.pipeline.jobs.values()}
         kinds = [kind for kind in STAGES if kind in present]
         width = max(len(STAGES[kind]) for kind in kinds)
-        return f"{kinds.index(job.kind) + 1}/{len(kinds)} {STAGES[job.kind]:<{width}} "
+        return f"{kinds.index(job.kind) + 1}/{len(kinds)} {STAGES[job.kind]:<{width}}"
 
     def _update(self, name: str, task: TaskID) -> None:
         """The last thing the job's command printed, and `n/total` in it as a bar."""

@@ -128,7 +128,7 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
 
 JOBS = {
     "demo": {
-        "weights": 1, "corpus": 1, "transcripts": 1, "features": 4, "members": 4, "ensembles": 3, "report": 1,
+        "weights": 1, "corpus": 1, "transcripts": 1, "features": 3, "members": 4, "ensembles": 3, "report": 1,
     },
     "ravdess": {
         "weights": 1, "corpus": 5, "features": 8, "members": 4 * 5, "ensembles": 5, "report": 5, "afterwards": 1,
