@@ -135,7 +135,7 @@ HEADER = "FileName,Angry,Sad,Neutral,EmoAct,EmoVal,EmoDom,EmoClass\n"
     ("text", "problem"),
     [
         ("FileName,Angry,Sad,Calm,EmoAct,EmoVal,EmoDom\nx,1,0,0,1,1,1\n", r"missing: Neutral; unknown: Calm"),
-        ("FileName,Angry,Sad,Neutral\nx,1,0,0\n", r"missing: EmoAct, EmoVal, EmoDom; unknown: none"),
+        ("FileName,Angry,Sad,Neutral\nx,1,0,0\n", r"no attributes, from a model trained without them"),
         ("Name,Angry,Sad,Neutral\nx,1,0,0\n", r"no column FileName"),
         ("FileName;Angry;Sad;Neutral\nx;1;0;0\n", r"no column FileName .*comma"),
         (HEADER + "x.wav,1,0,0,1,1,1,Sad\nx.wav,1,0,0,1,1,1,Sad\n", r"line 3 \('x\.wav'\), FileName: .*line 2"),
