@@ -54,7 +54,7 @@ sample: $(INSTALLED) ## run the four stages on samples/, about a minute after th
 	@echo "The ensemble with its scores:   runs/sample/ensembles/metacls"
 
 # Tiny tensors gain nothing from a second thread, and on a busy machine the two wait for each other.
-test: $(INSTALLED) ## run the tests
+test: $(INSTALLED_DEMO) ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest
 
 lint: $(INSTALLED) ## check style, format and types

@@ -82,5 +82,5 @@ def _summary(labels: Labels) -> str:
 
 def _next_command(labels_csv: Path, audio: Path) -> str:
     paths = {"labels": labels_csv, "audio": audio, "features": labels_csv.parent / "features"}
-    command = ["python", "extract_features.py", "configs/features/wavlm-large.yaml"]
+    command = ["python", "extract_features.py", "configs/ravdess/features/logmel.yaml"]
     return shlex.join([*command, *(f"paths.{key}={path}" for key, path in paths.items())])

@@ -62,8 +62,8 @@ class FeatureStore:
             self.manifest = {"schema_version": SCHEMA_VERSION, "name": path.name, "kind": "npy", "dim": self.dim}
         else:
             raise UserError(
-                f"{path}: no such feature store; make it with: "
-                f"python extract_features.py configs/features/{path.name}.yaml"
+                f"{path}: no such feature store; make it with extract_features.py and the config of that name "
+                f"({path.name}.yaml in configs/features or beside the corpus's other configs)"
             )
         self.name: str = self.manifest["name"]
         self._verified: set[str] = set()

@@ -109,7 +109,7 @@ def test_another_process_can_be_handed_an_open_store(tmp_path: Path) -> None:
 
 
 def test_missing_store_names_the_command(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"extract_features\.py configs/features/wavlm-large\.yaml"):
+    with pytest.raises(UserError, match=r"extract_features\.py and the config of that name \(wavlm-large\.yaml"):
         FeatureStore(tmp_path / "wavlm-large")
 
 
