@@ -129,5 +129,5 @@ def inside(root: Path, name: str) -> Path:
     """
     path = root / name
     if not path.resolve().is_relative_to(root.resolve()):
-        raise UserError(f"{name!r} leads outside {root} (by .. or a link to a file elsewhere); copy it into that folder")
+        raise UserError(f"{name!r} leads outside {root} (by .. or a link); copy it into that folder")
     return path
