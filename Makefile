@@ -36,10 +36,10 @@ $(INSTALLED_DEMO): $(INSTALLED) requirements-demo.txt
 	$(PIP) install --no-deps --require-hashes -r requirements-demo.txt
 	touch $@
 
-demo: $(INSTALLED_DEMO) ## the whole paper in small, six minutes on 2 cores after the installation; needs no data
+demo: $(INSTALLED_DEMO) ## the whole paper in small, on a synthetic corpus; needs no data and no GPU
 	@$(BIN)/python -m medusa run configs/pipelines/demo.yaml
 
-ravdess: $(INSTALLED_DEMO) ## RAVDESS, five folds, and its table (needs data/ravdess/audio; about an hour on 2 cores)
+ravdess: $(INSTALLED_DEMO) ## RAVDESS, five folds, and its table (needs data/ravdess/audio; hours on 2 cores)
 	@$(BIN)/python -m medusa run configs/pipelines/ravdess.yaml
 
 sample: $(INSTALLED) ## run the four stages on samples/, about a minute after the installation

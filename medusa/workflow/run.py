@@ -156,8 +156,8 @@ class _Display:
     def _update(self, name: str, task: TaskID) -> None:
         """The last thing the job's command printed, and `n/total` in it as a bar."""
         line = re.split(r"[\r\n]+", self._text(name)[-2000:].strip())[-1]
-        word, done, total = (re.findall(r"(epoch +)?(\d+)/(\d+)", line) or [("", "0", "0")])[-1]
-        says = f"{word}{done}/{total}" if int(total) else ""
+        word, done, total = (re.findall(r"(epoch)? +(\d+)/(\d+)", line) or [("", "0", "0")])[-1]
+        says = f"{word} {done}/{total}".strip() if int(total) else ""
         self.bars.update(task, completed=int(done), total=int(total) or None, says=says)
 
     def _text(self, name: str) -> str:
