@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from medusa.models.dropout import Dropout
+
 
 def padding_mask(lengths: Tensor, max_length: int) -> Tensor:
     """(B,) lengths → (B, max_length) bool, True where a frame is real."""
@@ -17,7 +19,7 @@ class SelfAttention(nn.Module):
 
     def __init__(self, width: int, num_heads: int, dropout: float) -> None:
         super().__init__()
-        self.num_heads, self.dropout = num_heads, dropout
+        self.num_heads, self.dropout = num_heads, Dropout(dropout)
         self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
         self.out_proj = nn.Linear(width, width)
@@ -29,10 +31,20 @@ class SelfAttention(nn.Module):
         batch, time, width = x.shape
         projected = F.linear(x, self.in_proj_weight, self.in_proj_bias)
         query, key, value = projected.view(batch, time, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
-        dropout = self.dropout if self.training else 0.0
-        attended = F.scaled_dot_product_attention(query, key, value, mask[:, None, None, :], dropout)
+        attended = self._attend(query, key, value, mask[:, None, None, :])
         output: Tensor = self.out_proj(attended.transpose(1, 2).reshape(batch, time, width))
         return output
+
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+        """(B, heads, T, D / heads) each, mask (B, 1, 1, T) → (B, heads, T, D / heads)."""
+        probability = self.dropout.p if self.training else 0.0
+        if not probability or query.device.type != "cpu":
+            return F.scaled_dot_product_attention(query, key, value, mask, probability)
+        # Torch's CPU kernels know no dropout: it would take these steps too, with its slow mask.
+        scores = (query @ key.transpose(-2, -1)) * query.shape[-1] ** -0.5
+        shares = scores.masked_fill(~mask, -torch.inf).softmax(dim=-1)
+        attended: Tensor = self.dropout(shares) @ value
+        return attended
 
 
 class TransformerLayer(nn.Module):
@@ -49,7 +61,7 @@ class TransformerLayer(nn.Module):
         self.linear2 = nn.Linear(feedforward_dim, width)
         self.norm1 = nn.LayerNorm(width)
         self.norm2 = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """(B, T, D), mask (B, T) True where real → (B, T, D)."""

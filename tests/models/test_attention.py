@@ -41,3 +41,12 @@ def test_dropout_acts_in_training_only() -> None:
 
 def test_padding_mask() -> None:
     assert padding_mask(torch.tensor([2, 0]), 3).tolist() == [[True, True, False], [False, False, False]]
+
+
+def test_attention_in_training_without_a_dropped_share_equals_the_evaluated() -> None:
+    """The steps taken for dropout on a CPU, with a probability too small to drop anything, against torch's kernel."""
+    torch.manual_seed(0)
+    layer = TransformerLayer(16, 2, 32, dropout=1e-9)
+    x, mask = torch.randn(3, 6, 16), padding_mask(torch.tensor([6, 2, 4]), 6)
+    trained = layer(x, mask)
+    torch.testing.assert_close(trained[mask], layer.eval()(x, mask)[mask], atol=1e-6, rtol=1e-6)
