@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="overlays, then single keys, applied to each ensemble",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: RUNS/report")
+    parser.add_argument("--about", default="", metavar="TEXT", help="a sentence to stand below the title")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -27,6 +28,6 @@ def run(args: argparse.Namespace) -> None:
     from medusa.evaluation.report import write_report
 
     out = args.out or args.runs / "report"
-    for sentence in write_report(args.runs, args.ensembles, args.changes, out):
+    for sentence in write_report(args.runs, args.ensembles, args.changes, out, args.about):
         print(sentence)
     print(f"report: {out / 'report.html'}")

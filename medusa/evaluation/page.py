@@ -67,6 +67,8 @@ class Page:
 
     title: str
     sections: Sequence[Section]
+    about: str = ""
+    """Below the title."""
 
     @property
     def items(self) -> list[Figure | Table]:
@@ -80,7 +82,7 @@ class Page:
 
 def markdown(page: Page) -> str:
     """The page as Markdown; pictures are the PNG files beside it."""
-    parts = [f"# {_plain(page.title)}"]
+    parts = [f"# {_plain(page.title)}", *([_plain(page.about)] if page.about else [])]
     for section in page.sections:
         parts += [f"## {_plain(section.title)}", *(_markdown_block(block) for block in section.blocks)]
     return "\n\n".join(parts) + "\n"
@@ -129,7 +131,7 @@ $style</style>
 <body>
 <header>
 <h1>$title</h1>
-<nav>$links</nav>
+$about<nav>$links</nav>
 </header>
 <main>
 $sections
@@ -206,7 +208,8 @@ def html(page: Page) -> str:
         + "\n</section>"
         for section in page.sections
     )
-    return TEMPLATE.substitute(title=escape(page.title), style=STYLE, links=links, sections=sections)
+    about = f"<p>{escape(page.about)}</p>\n" if page.about else ""
+    return TEMPLATE.substitute(title=escape(page.title), about=about, style=STYLE, links=links, sections=sections)
 
 
 def _html_block(block: Block) -> str:

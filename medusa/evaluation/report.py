@@ -30,7 +30,9 @@ from medusa.metrics import confusion
 from medusa.provenance import provenance, write_provenance
 
 
-def write_report(runs: Path, ensembles: Sequence[Path], changes: Sequence[str], out: Path) -> list[str]:
+def write_report(
+    runs: Path, ensembles: Sequence[Path], changes: Sequence[str], out: Path, about: str = ""
+) -> list[str]:
     """Write the report on some ensembles of one folder of runs.
 
     Args:
@@ -38,6 +40,7 @@ def write_report(runs: Path, ensembles: Sequence[Path], changes: Sequence[str], 
         ensembles: One YAML each; the first is the one the headline, the confusion matrix and the weights are about.
         changes: Overlays and `key=value` words, applied to each of them.
         out: Folder for report.html, report.md, PNG and CSV files; report.html is written last.
+        about: What a reader should know of the runs before all else.
 
     Returns:
         The headline, as sentences.
@@ -46,7 +49,7 @@ def write_report(runs: Path, ensembles: Sequence[Path], changes: Sequence[str], 
         UserError: a run is missing or does not fit; names the command that makes it.
     """
     results = read_results(runs, ensembles, changes)
-    page = report(results)
+    page = report(results, about)
     for item in page.items:
         if isinstance(item, Figure):
             with atomic_path(out / f"{item.name}.png") as temporary:
@@ -64,8 +67,8 @@ def write_report(runs: Path, ensembles: Sequence[Path], changes: Sequence[str], 
     return [block.text for block in page.sections[0].blocks if isinstance(block, Text)]
 
 
-def report(results: Results) -> Page:
-    """The page."""
+def report(results: Results, about: str = "") -> Page:
+    """The page; `about` stands below its title."""
     main = results.ensembles[0]
     sections = [
         headline(results, main),
@@ -78,7 +81,7 @@ def report(results: Results) -> Page:
     ]
     if results.labels.attributes:
         sections.insert(4, Section("attributes", "Emotional attributes", [Row([concordance_table(results, main)])]))
-    return Page(f"MEDUSA on {results.runs}", [*sections, origin_section(results)])
+    return Page(f"MEDUSA on {results.runs}", [*sections, origin_section(results)], about)
 
 
 def headline(results: Results, main: Ensemble) -> Section:
@@ -154,7 +157,7 @@ def overview_figure(results: Results, main: Ensemble) -> Figure:
         seeds = [scores(test, one).balanced_f1 for one in repeats] if len(repeats) > 1 else []
         return plots.Mark(label, kind, value, interval, seeds)
 
-    marks = [mark(member.name, "member", [member.predicted["test"]]) for member in results.members_of(main)]
+    marks = [mark(member.title, "member", [member.predicted["test"]]) for member in results.members_of(main)]
     marks += [
         mark("majority vote", "vote", [main.predicted["majority"]]),
         mark("soft vote", "vote", [main.predicted["soft"]]),
@@ -195,7 +198,7 @@ def confusion_section(results: Results, main: Ensemble) -> Section:
 
 def curves_section(results: Results) -> Section:
     """Stages 1 and 2 of every member, on common axes."""
-    trained = [(member.name, member.training) for member in results.members if member.training is not None]
+    trained = [(member, member.training) for member in results.members if member.training is not None]
     missing = [member.name for member in results.members if member.training is None]
     notes = []
     if trained:
@@ -209,9 +212,9 @@ def curves_section(results: Results) -> Section:
     rows = list(chain.from_iterable(training.history for _, training in trained))
     figures = [
         Figure(
-            f"curves-{name}",
-            name,
-            f"{name}: {len(training.history)} epochs; best macro-F1 on {results.selection} "
+            f"curves-{member.name}",
+            f"Member {member.name}: {' + '.join(training.config.features)}",
+            f"{member.title}: {len(training.history)} epochs; best macro-F1 on {results.selection} "
             f"{training.history[training.best_epoch]['macro_f1']:.3f} at epoch {training.best_epoch + 1}.",
             plots.training_curves(
                 training.history,
@@ -221,7 +224,7 @@ def curves_section(results: Results) -> Section:
                 1 / len(results.labels.emotions),
             ),
         )
-        for name, training in trained
+        for member, training in trained
     ]
     return Section("curves", "Training curves", [Row(figures, notes)])
 
@@ -238,6 +241,7 @@ def weights_section(results: Results, main: Ensemble) -> Section:
         text = "This meta-classifier has a hidden layer, so no single weight ties a member to a class."
         return Section("weights", title, [Text(text)])
     emotions, attributes = results.labels.emotions, [ATTRIBUTE_NAMES[name] for name in results.labels.attributes]
+    titles = [member.title for member in results.members_of(main)]
     effective = effective_weights(main.weights, len(main.config.members), len(emotions))
     own = effective[:, np.arange(len(emotions)), np.arange(len(emotions))].mean(axis=1)
     shown = ", ".join(f"{name} {signed(float(one))}" for name, one in zip(main.config.members, own, strict=True))
@@ -245,7 +249,7 @@ def weights_section(results: Results, main: Ensemble) -> Section:
         "meta_weights",
         f"Soup of {main.name}: weights, mean over {len(main.config.seeds)} seeds",
         f"Mean weight from a member's posterior of a class to that class: {shown}.",
-        plots.meta_weights(effective, main.config.members, emotions, attributes),
+        plots.meta_weights(effective, titles, emotions, attributes),
     )
     notes = [
         "A strong diagonal: the member is believed. Off it: its errors are corrected. What cannot change a posterior "
@@ -261,7 +265,7 @@ def weights_section(results: Results, main: Ensemble) -> Section:
                 "meta_weights_learned",
                 "The same, less the soft vote that training started from",
                 f"What training added to the weights of the soft vote: at most {most:.2g}.",
-                plots.meta_weights(learned, main.config.members, emotions, attributes),
+                plots.meta_weights(learned, titles, emotions, attributes),
                 [f"Mind the scale: training moved no weight by more than {most:.2g}."],
             )
         )

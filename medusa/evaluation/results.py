@@ -49,6 +49,11 @@ class Member:
     training: Training | None
     """None where the posteriors came as a file."""
 
+    @property
+    def title(self) -> str:
+        """What figures call it."""
+        return self.name if self.training is None else f"member {self.name}"
+
 
 @dataclass(frozen=True, eq=False)
 class Ensemble:

@@ -232,7 +232,8 @@ class _Planner:
     def _report(self, fold: str, members: list[Job], ensembles: list[Job]) -> Job:
         runs = members[0].makes[0].parents[2]
         files = [str(self.pipeline.config_file(job.name)) for job in ensembles]
-        command = ["-m", "medusa", "report", "--runs", str(runs), "--ensembles", *files, "--out", str(runs / "report")]
+        command = ["-m", "medusa", "report", "--runs", str(runs), "--out", str(runs / "report")]
+        command += ["--about", f"{self.config.title[:1].upper()}{self.config.title[1:]}.", "--ensembles", *files]
         makes = [runs / "report" / name for name in ("report.md", "report.html")]
         return Job(_named("report", "report", fold), str(runs / "report"), [command], [*members, *ensembles], makes)
 

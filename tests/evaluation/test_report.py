@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tests.evaluation.conftest import Runs
 
 PNG = b"\x89PNG\r\n\x1a\n"
+ABOUT = "Made up: 1 < 2, <script>alert(1)</script> and *stars*."
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -43,7 +44,7 @@ def _at_one_commit_with_few_draws() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def report(runs: Runs, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("report")
-    write_report(runs.folder, runs.ensembles, [], out)
+    write_report(runs.folder, runs.ensembles, [], out, ABOUT)
     return out
 
 
@@ -246,8 +247,15 @@ def test_hostile_names_stay_text(document: ET.Element, report: Path, runs: Runs)
     assert "curves-%3Cscript%3Ealert%281%29%3C%7C%24b%24%20%26%20%60c%60" in pictures
 
 
+def test_what_the_runs_are_about_stands_below_the_title(document: ET.Element, report: Path) -> None:
+    (header,) = document.iter("header")
+    assert [(element.tag, element.text) for element in header][1] == ("p", ABOUT)
+    lines = (report / "report.md").read_text(encoding="utf-8").splitlines()
+    assert unescape(lines[2]).replace("\\", "") == ABOUT
+
+
 def test_a_second_run_writes_the_same_bytes(report: Path, runs: Runs, tmp_path: Path) -> None:
-    write_report(runs.folder, runs.ensembles, [], tmp_path)
+    write_report(runs.folder, runs.ensembles, [], tmp_path, ABOUT)
     first, second = ({file.name: file.read_bytes() for file in folder.iterdir()} for folder in (report, tmp_path))
     assert first == second
 
