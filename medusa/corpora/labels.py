@@ -21,6 +21,8 @@ from medusa.files import read_csv, write_csv
 ATTRIBUTES = ("EmoAct", "EmoVal", "EmoDom")
 """Arousal, valence and dominance, on the scale 1-7."""
 
+ATTRIBUTE_NAMES = {"EmoAct": "arousal", "EmoVal": "valence", "EmoDom": "dominance"}
+
 RESERVED = ("FileName", *ATTRIBUTES, "EmoClass", "SpkrID", "Gender", "Split_Set", "Partition")
 """Column names that are no emotion."""
 

@@ -9,7 +9,10 @@ from html import escape
 from string import Template
 from urllib.parse import quote
 
-from medusa.evaluation.tables import Table
+import pandas as pd
+
+NO_VALUE = "–"
+"""The cell of a table where there is nothing to say."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,24 @@ class Figure:
     """What a reader who cannot see it should know."""
     png: bytes
     notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """One table twice: `numbers` in full for CSV, `rows` of text for the page."""
+
+    name: str
+    """Of the CSV file, without ending."""
+    title: str
+    numbers: pd.DataFrame
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    """First cells are row heads; an empty one continues the group above."""
+    notes: Sequence[str] = ()
+    text: Sequence[int] = (0,)
+    """Columns of text; the rest are figures."""
+    strong: frozenset[int] = frozenset()
+    """Rows that are the point of the table."""
 
 
 @dataclass(frozen=True)

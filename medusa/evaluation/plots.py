@@ -91,7 +91,7 @@ def overview(marks: Sequence[Mark], classes: int, score: str) -> bytes:
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x")
         axes.spines["left"].set_visible(False)
-        return _png(figure)
+        return png_bytes(figure)
 
 
 def confusion_matrix(counts: npt.NDArray[np.int64], emotions: Sequence[str]) -> bytes:
@@ -113,11 +113,11 @@ def confusion_matrix(counts: npt.NDArray[np.int64], emotions: Sequence[str]) -> 
         rows = [f"{name} ({total:,})" for name, total in zip(names, counts.sum(axis=1), strict=True)]
         axes.set_yticks(range(size), rows)
         axes.set(xlabel="predicted class", ylabel="true class (rows)")
-        _cells(axes, size, size)
+        white_cells(axes, size, size)
         bar = figure.colorbar(image, ax=axes, shrink=0.85, pad=0.02, aspect=28)
         bar.set_label("share of the true class (%)")
         bar.outline.set_visible(False)
-        return _png(figure)
+        return png_bytes(figure)
 
 
 def training_curves(
@@ -156,7 +156,7 @@ def training_curves(
         below.set(xlabel="epoch", ylabel=f"macro-F1 on {selection}")
         below.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         figure.align_ylabels((above, below))
-        return _png(figure)
+        return png_bytes(figure)
 
 
 def meta_weights(weights: Floats, members: Sequence[str], emotions: Sequence[str], attributes: Sequence[str]) -> bytes:
@@ -178,7 +178,7 @@ def meta_weights(weights: Floats, members: Sequence[str], emotions: Sequence[str
             axes.set_yticks(range(len(emotions)), [short(name, 12) for name in emotions], fontsize=9.5)
             axes.set_xticks(range(len(inputs)), inputs, rotation=90, fontsize=9.5)
             axes.tick_params(labelbottom=position + columns >= len(members))
-            _cells(axes, len(inputs), len(emotions))
+            white_cells(axes, len(inputs), len(emotions))
             if attributes:
                 axes.axvline(len(emotions) - 0.5, color=INK, linewidth=1.4)
         figure.supxlabel(
@@ -188,7 +188,7 @@ def meta_weights(weights: Floats, members: Sequence[str], emotions: Sequence[str
         bar = figure.colorbar(image, ax=grid, shrink=min(1.0, 0.6 + 0.2 / lines), pad=0.02, aspect=25)
         bar.set_label("weight (logit per unit of input)")
         bar.outline.set_visible(False)
-        return _png(figure)
+        return png_bytes(figure)
 
 
 def class_counts(classes: Sequence[str], every: Sequence[int], drawn: Sequence[int]) -> bytes:
@@ -218,7 +218,7 @@ def class_counts(classes: Sequence[str], every: Sequence[int], drawn: Sequence[i
         axes.grid(axis="x")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
         figure.legend(loc="outside upper left", frameon=False, ncols=2, fontsize=10)
-        return _png(figure)
+        return png_bytes(figure)
 
 
 def short(name: str, most: int) -> str:
@@ -241,7 +241,7 @@ def _mark_stages(axes: Axes, epochs: npt.NDArray[np.int64], stages: npt.NDArray[
             )  # fmt: skip
 
 
-def _cells(axes: Axes, columns: int, rows: int) -> None:
+def white_cells(axes: Axes, columns: int, rows: int) -> None:
     """White lines between the cells of an image, no frame."""
     axes.set_xticks(np.arange(columns + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(rows + 1) - 0.5, minor=True)
@@ -251,7 +251,7 @@ def _cells(axes: Axes, columns: int, rows: int) -> None:
         spine.set_visible(False)
 
 
-def _png(figure: Figure) -> bytes:
+def png_bytes(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()

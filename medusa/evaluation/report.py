@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from medusa.corpora.labels import ATTRIBUTE_NAMES
 from medusa.ensemble.evaluate import Combined
 from medusa.evaluation import plots
 from medusa.evaluation.page import Cards, Figure, Page, Row, Section, Text, html, markdown
 from medusa.evaluation.results import Ensemble, Results, read_results
 from medusa.evaluation.scores import effective_weights, estimate, scores, vote_weights
 from medusa.evaluation.tables import (
-    ATTRIBUTE_NAMES,
     class_counts_table,
     class_scores_table,
     concordance_table,

@@ -3,39 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from medusa.corpora.labels import PARTITIONS, Labels
+from medusa.corpora.labels import ATTRIBUTE_NAMES, PARTITIONS, Labels
 from medusa.ensemble.evaluate import Combined, score_techniques
+from medusa.evaluation.page import NO_VALUE, Table
 from medusa.evaluation.results import Ensemble, Member, Results
 from medusa.evaluation.scores import Estimate, concordance, effective_weights, estimate, scores
 from medusa.metrics import per_class_f1
 from medusa.training.sampling import balanced_rows
 
-NO_VALUE = "–"
-ATTRIBUTE_NAMES = {"EmoAct": "arousal", "EmoVal": "valence", "EmoDom": "dominance"}
 NO_CONSENSUS_ROW = "no consensus (X, O)"
-
-
-@dataclass(frozen=True, eq=False)
-class Table:
-    """One table twice: `numbers` in full for CSV, `rows` of text for the page."""
-
-    name: str
-    """Of the CSV file, without ending."""
-    title: str
-    numbers: pd.DataFrame
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    """First cells are row heads; an empty one continues the group above."""
-    notes: Sequence[str] = ()
-    text: Sequence[int] = (0,)
-    """Columns of text; the rest are figures."""
-    strong: frozenset[int] = frozenset()
-    """Rows that are the point of the table."""
 
 
 def members_table(results: Results) -> Table:
