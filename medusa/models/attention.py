@@ -1,4 +1,4 @@
-"""One post-norm transformer layer over padded sequences, with the padding left out of the attention."""
+"""One post-norm transformer layer over packed sequences."""
 
 from __future__ import annotations
 
@@ -7,11 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from medusa.models.dropout import Dropout
-
-
-def padding_mask(lengths: Tensor, max_length: int) -> Tensor:
-    """(B,) lengths → (B, max_length) bool, True where a frame is real."""
-    return torch.arange(max_length, device=lengths.device) < lengths[:, None]
+from medusa.models.packing import Packing
 
 
 class SelfAttention(nn.Module):
@@ -26,13 +22,13 @@ class SelfAttention(nn.Module):
         nn.init.xavier_uniform_(self.in_proj_weight)
         nn.init.zeros_(self.out_proj.bias)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """(B, T, D), mask (B, T) True where real → (B, T, D); rows of padding hold numbers nobody reads."""
-        batch, time, width = x.shape
-        projected = F.linear(x, self.in_proj_weight, self.in_proj_bias)
+    def forward(self, x: Tensor, packing: Packing) -> Tensor:
+        """(rows, D) → (rows, D); padded in between, where padding is not attended."""
+        projected = packing.pad(F.linear(x, self.in_proj_weight, self.in_proj_bias))
+        batch, time, _ = projected.shape
         query, key, value = projected.view(batch, time, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
-        attended = self._attend(query, key, value, mask[:, None, None, :])
-        output: Tensor = self.out_proj(attended.transpose(1, 2).reshape(batch, time, width))
+        attended = self._attend(query, key, value, packing.mask[:, None, None, :])
+        output: Tensor = self.out_proj(packing.pack(attended.transpose(1, 2).flatten(2)))
         return output
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
@@ -63,9 +59,9 @@ class TransformerLayer(nn.Module):
         self.norm2 = nn.LayerNorm(width)
         self.dropout = Dropout(dropout)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """(B, T, D), mask (B, T) True where real → (B, T, D)."""
-        x = self.norm1(x + self.dropout(self.self_attn(x, mask)))
+    def forward(self, x: Tensor, packing: Packing) -> Tensor:
+        """(rows, D) → (rows, D)."""
+        x = self.norm1(x + self.dropout(self.self_attn(x, packing)))
         transformed = self.linear2(self.dropout(F.relu(self.linear1(x))))
         output: Tensor = self.norm2(x + self.dropout(transformed))
         return output

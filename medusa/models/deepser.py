@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from medusa.models.attention import padding_mask
 from medusa.models.encoder import SequenceEncoder
+from medusa.models.packing import Packing
 from medusa.models.prediction import Prediction, Predictor
 
 
@@ -77,22 +77,29 @@ class DeepSER(Predictor):
 
     def encode(self, features: Sequence[Tensor], lengths: Sequence[Tensor]) -> Tensor:
         """The fused representation x, (B, hidden_dim), on which Manifold MixUp acts."""
-        masks = [padding_mask(length, feature.shape[1]) for feature, length in zip(features, lengths, strict=True)]
+        packings, levels = self._packings(lengths)
         states = [
-            encoder(feature, mask)
-            for encoder, feature, mask in zip(self.modality_encoders, features, masks, strict=True)
+            encoder(packing.pack(feature), packing)
+            for encoder, feature, packing in zip(self.modality_encoders, features, packings, strict=True)
         ]
         pooled = [state[-1] for state in states]
-        previous: list[Tensor] = []  # the previous level's last-layer output and its mask; nothing at level 1
-        previous_mask: list[Tensor] = []
-        for level, encoder in enumerate(self.fusion_encoders):
-            mask = torch.cat(masks + previous_mask, dim=1)
-            *_, last, pooled_fusion = encoder(torch.cat([state[level] for state in states] + previous, dim=1), mask)
-            previous, previous_mask = [last], [mask]
+        previous: list[Tensor] = []  # the previous level's last-layer output; nothing at level 1
+        for k, (encoder, packing) in enumerate(zip(self.fusion_encoders, levels, strict=True)):
+            *_, last, pooled_fusion = encoder(torch.cat([state[k] for state in states] + previous), packing)
+            previous = [last]
         if self.fusion_encoders:
             pooled.append(pooled_fusion)
         x: Tensor = self.w(torch.cat(pooled, dim=-1))
         return x
+
+    def _packings(self, lengths: Sequence[Tensor]) -> tuple[list[Packing], list[Packing]]:
+        """How the frames of each modality and of each fusion level lie; all known before anything is computed."""
+        modalities = [Packing.of(length) for length in lengths]
+        levels: list[Packing] = []
+        for _ in self.fusion_encoders:
+            levels.append(Packing.joined([*modalities, *levels[-1:]]))
+        device = self.w.weight.device
+        return [packing.to(device) for packing in modalities], [packing.to(device) for packing in levels]
 
     def head(self, x: Tensor) -> Prediction:
         """X (B, hidden_dim) → logits = Wc ReLU(x), attributes = 1 + 6 sigmoid(Wr ReLU(x))."""

@@ -7,12 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from medusa.models.attention import TransformerLayer
-
-
-def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
-    """POOL of Algorithm 1: (B, T, D), mask (B, T) → (B, D), the mean over real frames only."""
-    weights = mask.unsqueeze(-1).to(x.dtype)
-    return (x * weights).sum(dim=1) / weights.sum(dim=1)
+from medusa.models.packing import Packing
 
 
 class Standardize(nn.Module):
@@ -56,13 +51,13 @@ class SequenceEncoder(nn.Module):
             TransformerLayer(width, num_heads, feedforward_dim, dropout) for _ in range(num_layers)
         )
 
-    def forward(self, x: Tensor, mask: Tensor) -> list[Tensor]:
-        """(B, T, input_dim), mask (B, T) → [h_1 (B, T, D), …, h_L (B, T, D), pooled (B, D)]."""
+    def forward(self, x: Tensor, packing: Packing) -> list[Tensor]:
+        """(rows, input_dim) → [h_1 (rows, D), …, h_L (rows, D), pooled (B, D)]."""
         if self.standardize is not None:
             x = self.standardize(x)
         h = self.w2(F.relu(self.w1(x)))
         states = []
         for layer in self.layers:
-            h = layer(h, mask)
+            h = layer(h, packing)
             states.append(h)
-        return [*states, masked_mean(h, mask)]
+        return [*states, packing.mean(h)]

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from medusa.models.attention import TransformerLayer, padding_mask
+from medusa.models.attention import TransformerLayer
+from medusa.models.packing import Packing
 
 
 @pytest.mark.parametrize("num_heads", [1, 4])
@@ -15,9 +16,10 @@ def test_equals_torchs_layer_with_its_state_dict(num_heads: int) -> None:
     theirs = nn.TransformerEncoderLayer(16, num_heads, 32, dropout=0.0, batch_first=True)
     ours = TransformerLayer(16, num_heads, 32, dropout=0.0)
     ours.load_state_dict(theirs.state_dict())
-    x, mask = torch.randn(3, 6, 16), padding_mask(torch.tensor([6, 2, 4]), 6)
+    x, packing = torch.randn(3, 6, 16), Packing.of(torch.tensor([6, 2, 4]))
+    mask = torch.tensor([[1] * 6, [1] * 2 + [0] * 4, [1] * 4 + [0] * 2]).bool()
     expected = theirs(x, src_key_padding_mask=~mask)
-    torch.testing.assert_close(ours(x, mask)[mask], expected[mask], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(ours(x[mask], packing), expected[mask], atol=1e-5, rtol=1e-5)
 
 
 def test_initial_weights_follow_torchs_distributions() -> None:
@@ -33,20 +35,16 @@ def test_initial_weights_follow_torchs_distributions() -> None:
 def test_dropout_acts_in_training_only() -> None:
     torch.manual_seed(0)
     layer = TransformerLayer(8, 1, 16, dropout=0.5)
-    x, mask = torch.randn(2, 3, 8), torch.ones(2, 3, dtype=torch.bool)
-    assert not torch.equal(layer(x, mask), layer(x, mask))
+    x, packing = torch.randn(5, 8), Packing.of(torch.tensor([3, 2]))
+    assert not torch.equal(layer(x, packing), layer(x, packing))
     layer.eval()
-    assert torch.equal(layer(x, mask), layer(x, mask))
-
-
-def test_padding_mask() -> None:
-    assert padding_mask(torch.tensor([2, 0]), 3).tolist() == [[True, True, False], [False, False, False]]
+    assert torch.equal(layer(x, packing), layer(x, packing))
 
 
 def test_attention_in_training_without_a_dropped_share_equals_the_evaluated() -> None:
     """The steps taken for dropout on a CPU, with a probability too small to drop anything, against torch's kernel."""
     torch.manual_seed(0)
     layer = TransformerLayer(16, 2, 32, dropout=1e-9)
-    x, mask = torch.randn(3, 6, 16), padding_mask(torch.tensor([6, 2, 4]), 6)
-    trained = layer(x, mask)
-    torch.testing.assert_close(trained[mask], layer.eval()(x, mask)[mask], atol=1e-6, rtol=1e-6)
+    x, packing = torch.randn(12, 16), Packing.of(torch.tensor([6, 2, 4]))
+    trained = layer(x, packing)
+    torch.testing.assert_close(trained, layer.eval()(x, packing), atol=1e-6, rtol=1e-6)
