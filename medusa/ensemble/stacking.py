@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from sklearn.model_selection import StratifiedGroupKFold
 
 from medusa.corpora.labels import Labels
 from medusa.ensemble.posteriors import Stack
@@ -109,6 +108,8 @@ def _left_out_curve(
 
 def _speaker_folds(config: MetaConfig, labels: Labels) -> list[np.ndarray]:
     """Row numbers left out by each inner fold: speaker-disjoint, classes spread as evenly as speakers allow."""
+    from sklearn.model_selection import StratifiedGroupKFold  # here, since loading it takes as long as torch
+
     speakers, folds = labels.table["SpkrID"].to_numpy(), config.training.inner_folds
     known, unknown = len(set(speakers) - {""}), int((speakers == "").sum())
     if known < folds or unknown:
