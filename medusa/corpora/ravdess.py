@@ -16,6 +16,7 @@ import pandas as pd
 
 from medusa.corpora.labels import Labels, labels_from_table
 from medusa.corpora.partition import fold_partition
+from medusa.corpora.transcripts import COLUMNS
 from medusa.errors import UserError
 
 EMOTIONS = ("Angry", "Sad", "Happy", "Surprise", "Fear", "Disgust", "Calm", "Neutral")
@@ -28,6 +29,7 @@ EMOTION_OF_CODE = dict(
         strict=True,
     )
 )
+SENTENCE_OF_CODE = {"01": "Kids are talking by the door", "02": "Dogs are sitting by the door"}
 AUDIO_ONLY_SPEECH = ("03", "01")
 NAME = re.compile(
     r"(?P<modality>0[1-3])-(?P<channel>0[12])-(?P<emotion>0[1-8])-(?P<intensity>0[12])"
@@ -45,6 +47,7 @@ class Recording:
     modality: str
     channel: str
     emotion: str
+    sentence: str
     actor: int
 
     @property
@@ -64,7 +67,12 @@ def parse_name(path: Path) -> Recording:
         form = "03-01-EMOTION-INTENSITY-STATEMENT-REPETITION-ACTOR"
         raise UserError(f"{path}: not a RAVDESS name ({form}, two digits each); move the file out of the audio folder")
     return Recording(
-        path, match["modality"], match["channel"], EMOTION_OF_CODE[match["emotion"]], actor=int(match["actor"])
+        path,
+        match["modality"],
+        match["channel"],
+        emotion=EMOTION_OF_CODE[match["emotion"]],
+        sentence=SENTENCE_OF_CODE[match["statement"]],
+        actor=int(match["actor"]),
     )
 
 
@@ -102,6 +110,12 @@ def prepare(audio: Path, source: Path, folds: int = 5, fold: int = 0) -> Labels:
         for recording in recordings
     ]
     return labels_from_table(source, pd.DataFrame(rows))
+
+
+def reference_transcripts(labels: Labels) -> pd.DataFrame:
+    """What is said in every recording, in the order of the labels: columns FileName, Transcript."""
+    rows = [(name, parse_name(Path(name)).sentence) for name in labels.table["FileName"]]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _spoken(audio: Path) -> list[Recording]:

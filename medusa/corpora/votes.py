@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+
+from medusa.corpora.labels import Labels
 
 Floats = npt.NDArray[np.float64]
 
@@ -38,13 +41,15 @@ class Votes:
         """Shares of the votes for the emotions, `OTHER` dropped; (rows, C), a row without such votes is NaN."""
         counts = self.counts[list(self.emotions)].to_numpy(dtype=np.float64)
         named = counts.sum(axis=1, keepdims=True)
-        return np.divide(counts, named, out=np.full_like(counts, np.nan), where=named > 0)
+        shares: Floats = np.divide(counts, named, out=np.full_like(counts, np.nan), where=named > 0)
+        return shares
 
     def kept(self) -> Floats:
         """Share of the votes that are for one of the emotions, (rows,); NaN where there is no vote at all."""
         every = self.counts.to_numpy(dtype=np.float64).sum(axis=1)
         named = self.counts[list(self.emotions)].to_numpy(dtype=np.float64).sum(axis=1)
-        return np.divide(named, every, out=np.full_like(every, np.nan), where=every > 0)
+        shares: Floats = np.divide(named, every, out=np.full_like(every, np.nan), where=every > 0)
+        return shares
 
     def consensus(self) -> list[str]:
         """The choice with most votes: an emotion, O for Other, X where several share it, "" without a vote."""
@@ -63,3 +68,13 @@ class Votes:
             raters = counts.sum(axis=1)
             columns.append(np.divide(counts @ values, raters, out=np.full_like(raters, np.nan), where=raters > 0))
         return np.stack(columns, axis=1) if columns else np.empty((len(self.counts), 0))
+
+
+class Prepared(NamedTuple):
+    """What `prepare` makes of a corpus."""
+
+    labels: Labels
+    votes: Votes | None
+    """None where nobody voted, or the corpus does not say how."""
+    notes: list[str]
+    """What the user should know, one sentence each."""

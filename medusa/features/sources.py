@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
-import pandas as pd
 
 from medusa.audio import read_audio
-from medusa.corpora.labels import utterance_id
+from medusa.corpora.transcripts import read_transcripts
 from medusa.errors import UserError
-from medusa.files import inside, read_csv
+from medusa.files import inside
 
 Clip = np.ndarray | str
 """A waveform, shape = (samples,), 16 kHz; or a transcript."""
@@ -56,19 +55,10 @@ class Transcripts:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
         remedy = "transcribe the corpus first (configs/features/whisper-asr.yaml), or set paths.transcripts"
-        table = read_csv(path, remedy)
-        for column in ("FileName", "Transcript"):
-            if column not in table:
-                raise UserError(f"{path}: no column {column}; expected FileName,Transcript")
-        names = [utterance_id(name) for name in table["FileName"]]
-        self.texts = dict(zip(names, table["Transcript"], strict=True))
-        if len(self.texts) < len(table):
-            repeated = pd.Series(names)[pd.Series(names).duplicated()].iloc[0]
-            raise UserError(f"{path}: {repeated} stands twice; keep one transcript for each utterance")
+        self.path, self.texts = path, read_transcripts(path, remedy)
 
     def read(self, utterance: str) -> str:
         if utterance not in self.texts:
             raise UserError(f"{self.path}: no transcript for {utterance}")
-        return str(self.texts[utterance]).strip()
+        return self.texts[utterance].strip()

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from medusa.corpora.labels import read_labels, write_labels
-from medusa.corpora.ravdess import EMOTIONS, prepare
+from medusa.corpora.ravdess import EMOTIONS, prepare, reference_transcripts
 from medusa.errors import UserError
 
 
@@ -59,6 +59,13 @@ def test_emotion_codes(audio: Path, code: int, emotion: str) -> None:
 def test_targets_are_the_classes_as_one_hot(audio: Path) -> None:
     labels = prepare(audio, Path("labels.csv"))
     np.testing.assert_array_equal(labels.targets(), np.eye(8)[labels.class_indices()])
+
+
+def test_what_is_said_stands_in_the_name(audio: Path) -> None:
+    transcripts = reference_transcripts(prepare(audio, Path("labels.csv"))).set_index("FileName")["Transcript"]
+    assert transcripts["Actor_07/03-01-06-02-01-02-07.wav"] == "Kids are talking by the door"
+    assert transcripts["Actor_07/03-01-06-02-02-01-07.wav"] == "Dogs are sitting by the door"
+    assert transcripts.value_counts().to_list() == [720, 720]
 
 
 @pytest.mark.parametrize("fold", range(5))

@@ -1,0 +1,14 @@
+"""Whether the recordings that a table names are there: labels can be made before them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def missing_recordings(audio: Path, file_names: Sequence[str]) -> list[str]:
+    """A sentence about the recordings that are not in the audio folder; none where all are there."""
+    missing = [name for name in file_names if not (audio / name).is_file()]
+    if not missing:
+        return []
+    return [f"{len(missing):,} of {len(file_names):,} recordings are not in {audio}, for example {missing[0]}"]
