@@ -4,42 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from benchmarks.naive import ATTRIBUTES, EMOTIONS, NaiveDeepSER
 from medusa.models.deepser import DeepSER
-
-EMOTIONS, ATTRIBUTES = 5, 3
-
-
-class ReferenceLeg(nn.Module):
-    def __init__(self, input_dim: int, width: int, feedforward: int) -> None:
-        super().__init__()
-        self.first, self.second = nn.Linear(input_dim, width), nn.Linear(width, width)
-        layers = [nn.TransformerEncoderLayer(width, 1, feedforward, batch_first=True) for _ in range(2)]
-        self.layers = nn.ModuleList(layers)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        h1 = self.layers[0](self.second(torch.relu(self.first(x))))
-        h2 = self.layers[1](h1)
-        return h1, h2, h2.mean(dim=1)
-
-
-class ReferenceDeepSER(nn.Module):
-    """Two layers, deep fusion, no padding: the equations of Algorithm 2 written out one by one."""
-
-    def __init__(self, input_dims: list[int], width: int, feedforward: int) -> None:
-        super().__init__()
-        self.legs = nn.ModuleList(ReferenceLeg(dim, width, feedforward) for dim in input_dims)
-        self.fusion1, self.fusion2 = ReferenceLeg(width, width, feedforward), ReferenceLeg(width, width, feedforward)
-        self.w = nn.Linear(width * (len(input_dims) + 1), width)
-        self.w_c, self.w_r = nn.Linear(width, EMOTIONS), nn.Linear(width, ATTRIBUTES)
-
-    def forward(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
-        h1, h2, h3 = zip(*[leg(x) for leg, x in zip(self.legs, features, strict=True)], strict=True)
-        _, f1, _ = self.fusion1(torch.cat(h1, dim=1))
-        _, _, f2 = self.fusion2(torch.cat([*h2, f1], dim=1))
-        x = torch.relu(self.w(torch.cat([*h3, f2], dim=-1)))
-        return self.w_c(x), 1 + 6 * torch.sigmoid(self.w_r(x))
 
 
 def small_deepser(input_dims: list[int], **settings: object) -> DeepSER:
@@ -57,7 +25,7 @@ def random_batch(input_dims: list[int], lengths: list[list[int]]) -> tuple[list[
 
 @pytest.mark.parametrize("input_dims", [[7], [7, 5], [7, 5, 6]])
 def test_equals_the_authors_network_at_full_lengths(input_dims: list[int]) -> None:
-    model, reference = small_deepser(input_dims), ReferenceDeepSER(input_dims, 16, 24).eval()
+    model, reference = small_deepser(input_dims), NaiveDeepSER(input_dims, 16, 24).eval()
     ours, theirs = list(model.parameters()), list(reference.parameters())
     assert [tensor.shape for tensor in ours] == [tensor.shape for tensor in theirs]
     with torch.no_grad():
