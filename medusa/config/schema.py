@@ -38,13 +38,16 @@ class Compute(Section):
 
 # --- features ---------------------------------------------------------------------------------------
 
+Revision = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")]
+"""Of a hub repository: a commit (40 hex digits), which pins it; else a branch, tag or refs/pr/N, which may move."""
+
 
 class Backbone(Section):
     """A pretrained model (hub id or local folder) or the weightless log-mel front end."""
 
     kind: Literal["speech", "whisper", "text", "logmel"]
     model: str | None = None
-    revision: str | None = None
+    revision: Revision | None = None
 
     @model_validator(mode="after")
     def _weights_are_named(self) -> Backbone:
@@ -93,17 +96,40 @@ class ExtractConfig(Section):
     paths: ExtractPaths = ExtractPaths()
 
 
-class Asr(Section):
-    """Speech recognition by Whisper, greedily (paper 3.3).
+class Guards(Section):
+    """When the text of a window of 30 s is taken for invented and left out; null: never.
 
-    `language` is a code such as "en"; null lets a multilingual model detect it clip by clip, and is what an
-    English-only model takes. `max_new_tokens` holds for each window of 30 s.
+    `no_speech`: its probability of silence is above this, unless `log_probability` is given and the mean
+    log-probability of its tokens is above that (Whisper's rule). `compression_ratio`: its text repeats itself,
+    bytes by compressed bytes are above this.
     """
 
+    no_speech: Fraction | None = None
+    log_probability: Annotated[float, Field(le=0.0)] | None = None
+    compression_ratio: Annotated[float, Field(gt=0.0)] | None = None
+
+    @model_validator(mode="after")
+    def _log_probability_belongs_to_no_speech(self) -> Guards:
+        if self.log_probability is not None and self.no_speech is None:
+            raise ValueError("log_probability: excuses what no_speech refuses; set no_speech, or leave it null")
+        return self
+
+
+class Asr(Section):
+    """Speech recognition by Whisper (paper 3.3), greedily with `beam_size` 1.
+
+    `engine` faster-whisper needs that package and a model in CTranslate2's format, such as
+    Systran/faster-whisper-large-v3. `language` is a code such as "en"; null lets a multilingual model detect it
+    window by window, and is what an English-only model takes. `max_new_tokens` holds for each window of 30 s.
+    """
+
+    engine: Literal["transformers", "faster-whisper"] = "transformers"
     model: str
-    revision: str | None = None
+    revision: Revision | None = None
     language: Annotated[str, Field(pattern=r"^[a-z]{2,3}$")] | None = None
+    beam_size: Positive = 1
     max_new_tokens: Positive = 224
+    guards: Guards = Guards()
 
 
 class TranscribeConfig(Section):

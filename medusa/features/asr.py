@@ -1,44 +1,35 @@
 """Speech recognition over one corpus → transcripts.csv (`FileName,Transcript`), resumable shard by shard.
 
 transcripts.csv          sorted by utterance id; a clip in which nothing is heard has an empty transcript
-transcripts.json         what made it: model, decoding, library versions
-transcripts.parts/       finished shards, and failures.csv where clips failed; kept, so that a later run adds them
+transcripts.json         what made it: engine, model, decoding, library versions; texts refused, by guard
+transcripts.parts/       finished shards, kept so that a later run adds clips; failures.csv where clips failed,
+                         refused.csv (`FileName,Guard,Text`) where a guard refused what was heard
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
-from transformers import AutoConfig, AutoFeatureExtractor, AutoTokenizer, WhisperForConditionalGeneration
 
-from medusa.audio import SAMPLE_RATE
 from medusa.config.schema import TranscribeConfig
 from medusa.corpora.labels import read_labels, utterance_id
 from medusa.device import prepare_device
 from medusa.errors import UserError
 from medusa.features.fill import fill, raise_failures, write_failures
-from medusa.features.pretrained import (
-    from_pretrained,
-    hub_commit,
-    library_versions,
-    load_weights,
-    quiet,
-    torch_dtype,
-    weights_checksum,
-)
+from medusa.features.recognizer import Recognizer, Transcript
 from medusa.features.shards import ShardWriter
 from medusa.features.sources import Recordings
-from medusa.features.windows import by_window, even_windows
+from medusa.features.whisper_faster import FasterWhisperRecognizer
+from medusa.features.whisper_transformers import TransformersRecognizer
 from medusa.files import lock, read_json, write_csv, write_json
 
-SCHEMA_VERSION = 1
-_PROMPT = 4
-"""Tokens before the transcript, at most: start, language, task, no timestamps."""
+SCHEMA_VERSION = 2
 
 
 def transcribe(config: TranscribeConfig) -> Path:
@@ -63,57 +54,34 @@ def transcribe(config: TranscribeConfig) -> Path:
     if path.exists() and not metadata.exists():
         raise UserError(f"{path}: made by something else ({metadata} is not there); move it or set paths.transcripts")
     with lock(parts, "transcribing"):
-        recognizer = WhisperRecognizer(config, device)
+        recognizer = load_recognizer(config, device)
         shards = TranscriptShards(parts, _identity(config, recognizer), list(files))
         failures = fill(shards, source, recognizer.transcribe, config.batch_size, config.name)
         write_failures(report, files, failures)
-        rows = [(files[utterance], text) for utterance, text in shards.read().items()]
-        if rows:
-            write_json(metadata, shards.manifest)
+        transcripts = {files[utterance]: transcript for utterance, transcript in shards.read().items()}
+        if transcripts:
+            refused = _write_refused(parts / "refused.csv", transcripts)
+            write_json(metadata, shards.manifest | {"refused": refused})
+            rows = [(name, transcript.text) for name, transcript in transcripts.items()]
             write_csv(path, pd.DataFrame(rows, columns=["FileName", "Transcript"]))
     raise_failures(report, files, failures)
     return path
 
 
-class WhisperRecognizer:
-    """Whisper through transformers: greedy decoding without timestamps, at most 30 s at a time.
-
-    Longer clips are cut into equal windows, whose transcripts are joined.
-
-    Attributes:
-        commit: The hub's commit of the weights, None for a local folder.
+def load_recognizer(config: TranscribeConfig, device: torch.device) -> Recognizer:
+    """Load the model a config names into the engine it names.
 
     Raises:
-        UserError: the model cannot be loaded, or does not fit `asr.language` or `asr.max_new_tokens`.
+        UserError: the engine is not installed, the model cannot be loaded or does not fit the config.
     """
-
-    def __init__(self, config: TranscribeConfig, device: torch.device) -> None:
-        checkpoint = (config.asr.model, config.asr.revision)
-        model_type = from_pretrained(AutoConfig, *checkpoint).model_type
-        if model_type != "whisper":
-            raise UserError(f"asr.model: {config.asr.model} is a model of type {model_type}, not whisper")
-        self.batch_size, self.device, self.dtype = config.batch_size, device, torch_dtype(config.compute)
-        self.model: Any = load_weights(WhisperForConditionalGeneration, *checkpoint, self.dtype).eval().to(device)
-        self.commit = hub_commit(*checkpoint)
-        self.spectrogram: Any = from_pretrained(AutoFeatureExtractor, *checkpoint)
-        self.tokenizer: Any = from_pretrained(AutoTokenizer, *checkpoint)
-        self.options = _decoding_options(config, self.model)
-
-    def transcribe(self, clips: Sequence[np.ndarray]) -> list[str]:
-        """Transcripts of a batch of clips at 16 kHz, words one space apart; "" where nothing is heard."""
-        windows = [even_windows(clip, self.spectrogram.n_samples) for clip in clips]
-        texts = by_window(windows, self.batch_size, self._recognize)
-        return [" ".join(" ".join(parts).split()) for parts in texts]
-
-    def _recognize(self, windows: list[np.ndarray]) -> list[str]:
-        inputs = self.spectrogram(windows, sampling_rate=SAMPLE_RATE, return_tensors="pt", device=str(self.device))
-        features = inputs.input_features.to(self.device, self.dtype)
-        with torch.inference_mode(), quiet():
-            tokens = self.model.generate(input_features=features, **self.options)
-        return list(self.tokenizer.batch_decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+    engines: dict[str, type[TransformersRecognizer | FasterWhisperRecognizer]] = {
+        "transformers": TransformersRecognizer,
+        "faster-whisper": FasterWhisperRecognizer,
+    }
+    return engines[config.asr.engine](config, device)
 
 
-class TranscriptShards(ShardWriter[str]):
+class TranscriptShards(ShardWriter[Transcript]):
     """Transcripts by utterance id, one JSON object a shard."""
 
     contents = "other transcripts"
@@ -131,50 +99,49 @@ class TranscriptShards(ShardWriter[str]):
             return self.shards[index]
         return [utterance for utterance in self.shards[index] if utterance not in held]
 
-    def storable(self, utterance: str, value: str) -> str:
+    def storable(self, utterance: str, value: Transcript) -> Transcript:
         return value
 
-    def write(self, index: int, values: Mapping[str, str]) -> None:
-        write_json(self._file(index), dict(sorted(values.items())))
+    def write(self, index: int, values: Mapping[str, Transcript]) -> None:
+        write_json(self._file(index), {utterance: asdict(values[utterance]) for utterance in sorted(values)})
 
-    def read(self) -> dict[str, str]:
+    def read(self) -> dict[str, Transcript]:
         """All transcripts, sorted by utterance id."""
-        return {utterance: text for index in range(len(self.shards)) for utterance, text in self._items(index)}
-
-    def _items(self, index: int) -> list[tuple[str, str]]:
-        return list(read_json(self._file(index)).items())
+        held = [read_json(self._file(index)) for index in range(len(self.shards))]
+        return {
+            utterance: Transcript(value["text"], [(guard, text) for guard, text in value["refused"]])
+            for shard in held
+            for utterance, value in shard.items()
+        }
 
     def _file(self, index: int) -> Path:
         return self.path / f"shard-{index:05d}.json"
 
 
-def _decoding_options(config: TranscribeConfig, model: Any) -> dict[str, Any]:
-    """What `generate` is told; all else stands in the checkpoint's generation_config.json."""
-    asr, generation = config.asr, model.generation_config
-    languages = generation.lang_to_id if getattr(generation, "is_multilingual", False) else {}
-    if asr.language is not None and f"<|{asr.language}|>" not in languages:
-        known = "knows English only; set it to null" if not languages else "does not know this language"
-        raise UserError(f"asr.language: {asr.language}: {asr.model} {known}")
-    longest = model.config.max_target_positions - _PROMPT
-    if asr.max_new_tokens > longest:
-        raise UserError(f"asr.max_new_tokens: {asr.max_new_tokens}: {asr.model} can hold {longest} at most")
-    options = {"max_new_tokens": asr.max_new_tokens, "do_sample": False, "num_beams": 1, "return_timestamps": False}
-    return options | ({"language": asr.language, "task": "transcribe"} if languages else {})
+def _write_refused(path: Path, transcripts: Mapping[str, Transcript]) -> dict[str, int]:
+    """Write what the guards refused, by file name, or remove the list if it is empty; how many windows by guard."""
+    rows = [(name, guard, text) for name, made in transcripts.items() for guard, text in made.refused]
+    if rows:
+        write_csv(path, pd.DataFrame(rows, columns=["FileName", "Guard", "Text"]))
+    else:
+        path.unlink(missing_ok=True)
+    return dict(sorted(Counter(guard for _, guard, _ in rows).items()))
 
 
-def _identity(config: TranscribeConfig, recognizer: WhisperRecognizer) -> dict[str, Any]:
+def _identity(config: TranscribeConfig, recognizer: Recognizer) -> dict[str, Any]:
     """What makes the transcripts what they are."""
     return {
         "schema_version": SCHEMA_VERSION,
-        "engine": "transformers",
+        "engine": config.asr.engine,
         "model": config.asr.model,
-        "revision": recognizer.commit or config.asr.revision,
-        "weights_sha256": weights_checksum(config.asr.model),
+        "revision": recognizer.commit,
+        "weights_sha256": recognizer.weights_sha256,
         "language": config.asr.language,
-        "decoding": "greedy",
+        "beam_size": config.asr.beam_size,
         "max_new_tokens": config.asr.max_new_tokens,
+        "guards": config.asr.guards.model_dump(),
         "resampler": config.resampler,
         "precision": config.compute.precision,
         "shard_size": config.shard_size,
-        "libraries": library_versions(),
+        "libraries": recognizer.libraries,
     }

@@ -22,7 +22,7 @@ from medusa.audio import SAMPLE_RATE
 from medusa.config.schema import ExtractConfig, Layers
 from medusa.errors import UserError
 from medusa.features import logmel
-from medusa.features.pretrained import from_pretrained, hub_commit, load_weights, torch_dtype
+from medusa.features.pretrained import from_pretrained, load_weights, open_checkpoint, torch_dtype
 from medusa.features.sources import Clip
 from medusa.features.windows import by_window, full_windows
 
@@ -88,10 +88,10 @@ class _Pretrained(FeatureBackbone):
 
     def __init__(self, config: ExtractConfig, device: torch.device) -> None:
         super().__init__(config, device)
-        self.checkpoint = (str(config.backbone.model), config.backbone.revision)
+        self.checkpoint = open_checkpoint(str(config.backbone.model), config.backbone.revision)
+        self.commit = self.checkpoint.commit
         self.dtype = torch_dtype(config.compute)
-        self.model: Any = load_weights(AutoModel, *self.checkpoint, self.dtype)
-        self.commit = hub_commit(*self.checkpoint)
+        self.model: Any = load_weights(AutoModel, self.checkpoint, self.dtype)
 
     def _use(self, module: Any, num_layers: int, width: int) -> None:
         """Keep `module`, the part of the model that runs, and check the layers against its depth."""
@@ -128,7 +128,7 @@ class SpeechBackbone(_Pretrained):
         model = self.model.config
         if not hasattr(model, "conv_stride"):
             raise _wrong_kind(config, model.model_type)
-        self.normalise: Any = from_pretrained(AutoFeatureExtractor, *self.checkpoint)
+        self.normalise: Any = from_pretrained(AutoFeatureExtractor, self.checkpoint)
         if self.normalise.sampling_rate != SAMPLE_RATE:
             raise UserError(f"{config.backbone.model}: made for {self.normalise.sampling_rate} Hz, not {SAMPLE_RATE}")
         self.one_by_one = model.feat_extract_norm == "group"
@@ -171,7 +171,7 @@ class WhisperBackbone(_Pretrained):
         model = self.model.config
         if model.model_type != "whisper":
             raise _wrong_kind(config, model.model_type)
-        self.spectrogram: Any = from_pretrained(AutoFeatureExtractor, *self.checkpoint)
+        self.spectrogram: Any = from_pretrained(AutoFeatureExtractor, self.checkpoint)
         self.window = int(self.spectrogram.n_samples)
         self.hop = self.window // model.max_source_positions
         self.frame_rate = SAMPLE_RATE / self.hop / config.time_stride
@@ -199,7 +199,7 @@ class TextBackbone(_Pretrained):
 
     def __init__(self, config: ExtractConfig, device: torch.device) -> None:
         super().__init__(config, device)
-        self.tokenizer: Any = from_pretrained(AutoTokenizer, *self.checkpoint)
+        self.tokenizer: Any = from_pretrained(AutoTokenizer, self.checkpoint)
         model = self.model.config
         if not hasattr(model, "max_position_embeddings") or not self.tokenizer.is_fast:
             raise _wrong_kind(config, model.model_type)

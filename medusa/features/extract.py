@@ -64,7 +64,7 @@ def _identity(config: ExtractConfig, backbone: FeatureBackbone) -> dict[str, Any
         "name": config.name,
         "kind": config.backbone.kind,
         "backbone": config.backbone.model,
-        "revision": backbone.commit or config.backbone.revision,
+        "revision": backbone.commit,
         "weights_sha256": weights_checksum(config.backbone.model),
         "layers": config.layers.take if config.backbone.kind != "logmel" else None,
         "combine": config.layers.combine if config.backbone.kind != "logmel" else None,

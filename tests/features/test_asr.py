@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.io.wavfile
+import scipy.special
 import torch
 import transformers
 import yaml
@@ -18,9 +19,12 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from medusa.config.schema import ExtractConfig, TranscribeConfig
 from medusa.errors import PartlyDone, UserError
-from medusa.features.asr import WhisperRecognizer, transcribe
+from medusa.features.asr import transcribe
 from medusa.features.extract import extract
+from medusa.features.guards import Heard
+from medusa.features.recognizer import Transcript
 from medusa.features.store import FeatureStore
+from medusa.features.whisper_transformers import TransformersRecognizer
 from medusa.files import lock, read_csv, read_json
 
 hf: Any = transformers  # its constructors are partly untyped
@@ -141,16 +145,17 @@ def test_transcripts_are_the_likeliest_tokens_of_each_clip(corpus: Path, whisper
 @pytest.mark.parametrize("batch_size", [1, 3, 5])
 def test_the_text_does_not_depend_on_the_batch(whisper: Path, corpus: Path, batch_size: int) -> None:
     clips = [*map(sound, NAMES), np.zeros(8_000, np.float32), np.zeros(1, np.float32)]
-    alone = [WhisperRecognizer(config(corpus, whisper), CPU).transcribe([clip])[0] for clip in clips]
-    assert WhisperRecognizer(config(corpus, whisper, batch_size=batch_size), CPU).transcribe(clips) == alone
+    alone = [TransformersRecognizer(config(corpus, whisper), CPU).transcribe([clip])[0] for clip in clips]
+    assert TransformersRecognizer(config(corpus, whisper, batch_size=batch_size), CPU).transcribe(clips) == alone
 
 
 def test_a_long_clip_is_the_texts_of_its_equal_windows(whisper: Path, corpus: Path) -> None:
-    recognizer = WhisperRecognizer(config(corpus, whisper), CPU)
+    recognizer = TransformersRecognizer(config(corpus, whisper), CPU)
     parts = [np.tile(sound(name), 8)[:12_000] for name in NAMES[:3]]  # 2.25 s: three windows of 0.75 s
     texts = recognizer.transcribe(parts)
-    assert recognizer.transcribe([np.concatenate(parts)]) == [" ".join(filter(None, texts))]
-    assert len(set(texts)) > 1
+    (whole,) = recognizer.transcribe([np.concatenate(parts)])
+    assert whole.text == " ".join(made.text for made in texts if made.text)
+    assert len({made.text for made in texts}) > 1
 
 
 @pytest.mark.parametrize("batches", [0, 1, 2])
@@ -158,14 +163,14 @@ def test_a_stopped_run_continues_to_the_same_bytes(
     corpus: Path, whisper: Path, monkeypatch: pytest.MonkeyPatch, batches: int
 ) -> None:
     whole = transcribe(config(corpus, whisper, "whole.csv"))
-    compute, calls = WhisperRecognizer.transcribe, iter(range(100))
+    compute, calls = TransformersRecognizer.transcribe, iter(range(100))
 
-    def stop_after(self: WhisperRecognizer, clips: Sequence[np.ndarray]) -> list[str]:
+    def stop_after(self: TransformersRecognizer, clips: Sequence[np.ndarray]) -> list[Transcript]:
         if next(calls) == batches:
             raise KeyboardInterrupt
         return compute(self, clips)
 
-    monkeypatch.setattr(WhisperRecognizer, "transcribe", stop_after)
+    monkeypatch.setattr(TransformersRecognizer, "transcribe", stop_after)
     with pytest.raises(KeyboardInterrupt):
         transcribe(config(corpus, whisper))
     assert not (corpus / "transcripts.csv").exists()
@@ -177,7 +182,7 @@ def test_a_stopped_run_continues_to_the_same_bytes(
 def test_a_finished_run_computes_nothing(corpus: Path, whisper: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = transcribe(config(corpus, whisper))
     before = path.read_bytes()
-    monkeypatch.setattr(WhisperRecognizer, "_recognize", None)
+    monkeypatch.setattr(TransformersRecognizer, "_hear", None)
     assert transcribe(config(corpus, whisper)).read_bytes() == before
 
 
@@ -226,7 +231,7 @@ def test_the_metadata_say_what_made_the_transcripts(corpus: Path, whisper: Path)
     transcribe(config(corpus, whisper))
     made = read_json(corpus / "transcripts.json")
     expected = {
-        "model": str(whisper), "language": None, "decoding": "greedy", "max_new_tokens": 12, "precision": "float32"
+        "model": str(whisper), "language": None, "beam_size": 1, "max_new_tokens": 12, "precision": "float32"
     }  # fmt: skip
     assert made.items() >= expected.items()
     assert made["libraries"]["transformers"] == transformers.__version__
@@ -302,7 +307,7 @@ def test_a_multilingual_model_is_told_language_and_task(corpus: Path, whisper: P
     (many / "generation_config.json").write_text(json.dumps(generation))
     prompts = []
     for language in ("de", "en"):
-        recognizer = WhisperRecognizer(config(corpus, many, asr={"language": language}), CPU)
+        recognizer = TransformersRecognizer(config(corpus, many, asr={"language": language}), CPU)
         forward = recognizer.model.model.decoder.forward
 
         def record(*arguments: Any, forward: Any = forward, **options: Any) -> Any:
@@ -314,7 +319,7 @@ def test_a_multilingual_model_is_told_language_and_task(corpus: Path, whisper: P
         recognizer.transcribe([sound("d.wav")])
     assert prompts == [[[START, 0, 2, NO_TIMESTAMPS]], [[START, 1, 2, NO_TIMESTAMPS]]]
     with pytest.raises(UserError, match=r"fr: .* does not know this language"):
-        WhisperRecognizer(config(corpus, many, asr={"language": "fr"}), CPU)
+        TransformersRecognizer(config(corpus, many, asr={"language": "fr"}), CPU)
 
 
 def test_the_script_transcribes_where_the_config_has_a_section_asr(corpus: Path, whisper: Path) -> None:
@@ -329,3 +334,95 @@ def test_the_script_transcribes_where_the_config_has_a_section_asr(corpus: Path,
     assert "clips/s" in run.stderr
     assert "× real time" in run.stderr
     assert read_json(corpus / "transcripts.json")["max_new_tokens"] == 2
+
+
+@pytest.fixture
+def listening(whisper: Path, tmp_path: Path) -> Path:
+    """The same model, its word "c" now the token that says that nobody speaks."""
+    path = tmp_path / "listening"
+    shutil.copytree(whisper, path)
+    tokenizer = json.loads((path / "tokenizer.json").read_text())
+    vocabulary = tokenizer["model"]["vocab"]
+    tokenizer["model"]["vocab"] = {"<|nospeech|>" if word == "c" else word: vocabulary[word] for word in vocabulary}
+    (path / "tokenizer.json").write_text(json.dumps(tokenizer))
+    return path
+
+
+def measured_slowly(model_path: Path, samples: np.ndarray, forbidden: Sequence[int] = ()) -> tuple[float, float]:
+    """Probability of the word "c" after the start token; mean log-probability of the greedy choices, token by token."""
+    model = hf.WhisperForConditionalGeneration.from_pretrained(model_path).eval()
+    spectrogram = hf.WhisperFeatureExtractor.from_pretrained(model_path)
+    features = spectrogram(samples, sampling_rate=16_000, return_tensors="pt").input_features
+    tokens = [START, NO_TIMESTAMPS]
+    chosen: list[float] = []
+
+    def last_logits(prompt: list[int]) -> np.ndarray:
+        with torch.no_grad():
+            logits = model(input_features=features, decoder_input_ids=torch.tensor([prompt]), use_cache=False).logits
+        return np.asarray(logits[0, -1].double())
+
+    shares = scipy.special.softmax(last_logits([START]))
+    while len(chosen) < 12 and tokens[-1] != END:
+        logits = last_logits(tokens)
+        logits[list(forbidden)] = -np.inf
+        tokens.append(int(logits.argmax()))
+        chosen.append(scipy.special.log_softmax(logits)[tokens[-1]])
+    return float(shares[WORDS.index("c")]), float(np.mean(chosen))
+
+
+@pytest.mark.parametrize("forbidden", [[], [1, 6, 7]])
+def test_guards_measure_what_the_slow_path_measures(corpus: Path, listening: Path, forbidden: list[int]) -> None:
+    (listening / "generation_config.json").write_text(json.dumps(GENERATION | {"suppress_tokens": forbidden or None}))
+    recognizer = TransformersRecognizer(config(corpus, listening, asr={"guards": {"no_speech": 0.5}}), CPU)
+    heard = recognizer._hear([sound(name) for name in NAMES])
+    expected = [measured_slowly(listening, sound(name), forbidden) for name in NAMES]
+    assert [made.no_speech for made in heard] == pytest.approx([shares for shares, _ in expected], abs=1e-4)
+    assert [made.log_probability for made in heard] == pytest.approx([mean for _, mean in expected], abs=1e-3)
+    assert len({round(mean, 3) for _, mean in expected}) > 2
+
+
+def test_what_a_guard_refuses_is_empty_listed_and_counted(corpus: Path, listening: Path) -> None:
+    open_config = config(corpus, listening, "open.csv")
+    texts = dict(read_csv(transcribe(open_config)).values)
+    shares = {name: measured_slowly(listening, sound(name))[0] for name in NAMES if texts[name]}
+    between = float(np.mean(sorted(shares.values())[1:3]))
+    guards = {"no_speech": between}
+    path = transcribe(config(corpus, listening, asr={"guards": guards}))
+    refused = {name for name, share in shares.items() if share > between}
+    assert 0 < len(refused) < len(texts)
+    assert dict(read_csv(path).values) == {name: "" if name in refused else text for name, text in texts.items()}
+    listed = read_csv(corpus / "transcripts.parts/refused.csv")
+    assert listed.values.tolist() == [[name, "no_speech", texts[name]] for name in sorted(refused)]
+    made = read_json(corpus / "transcripts.json")
+    assert (made["refused"], made["guards"]["no_speech"]) == ({"no_speech": len(refused)}, between)
+    assert read_json(corpus / "open.json")["refused"] == {}
+    assert not (corpus / "open.parts/refused.csv").exists()
+    with pytest.raises(UserError, match="holds other transcripts: guards is"):
+        transcribe(config(corpus, listening))
+
+
+def test_of_a_long_clip_only_the_window_that_repeats_itself_is_refused(corpus: Path, listening: Path) -> None:
+    guarded = TransformersRecognizer(config(corpus, listening, asr={"guards": {"compression_ratio": 1.0}}), CPU)
+    heard = {0.1: "the door", 0.2: "dogs " * 30}
+    guarded._hear = lambda windows: [Heard(heard[round(float(clip[0]), 1)]) for clip in windows]  # type: ignore[method-assign]
+    clip = np.repeat(np.array([0.1, 0.2], np.float32), 16_000)
+    (made,) = guarded.transcribe([clip])
+    assert made == Transcript("the door", [("compression_ratio", " ".join(["dogs"] * 30))])
+
+
+def test_a_guard_needs_a_token_for_no_speech(corpus: Path, whisper: Path) -> None:
+    with pytest.raises(UserError, match=r"asr\.guards\.no_speech: .* has no token <\|nospeech\|>; set it to null"):
+        transcribe(config(corpus, whisper, asr={"guards": {"no_speech": 0.6}}))
+
+
+def test_a_wider_beam_finds_text_at_least_as_likely(corpus: Path, listening: Path) -> None:
+    means = []
+    for beams in (1, 4):
+        made = config(corpus, listening, asr={"beam_size": beams, "guards": {"no_speech": 1.0}})
+        recognizer = TransformersRecognizer(made, CPU)
+        alone = [recognizer._hear([sound(name)])[0] for name in NAMES]
+        together = recognizer._hear([sound(name) for name in NAMES])
+        assert [one.text for one in alone] == [one.text for one in together]
+        means.append([one.log_probability or 0.0 for one in together])
+    assert means[0] != means[1]
+    assert sum(means[1]) > sum(means[0])
