@@ -60,7 +60,8 @@ class Layers(Section):
     """Which hidden states become the feature.
 
     Hidden state 0 is the input embedding, 1 … L the layers' outputs; negative numbers count from the
-    end. For Whisper the last hidden state is the encoder output (after the final layer norm).
+    end. The last one is the model's output, after the final layer norm where there is one, but for ModernBERT
+    before it.
     """
 
     take: Annotated[list[int], Field(min_length=1)] = [-4, -3, -2, -1]

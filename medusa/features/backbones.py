@@ -96,6 +96,9 @@ class _Pretrained(FeatureBackbone):
     def _use(self, module: Any, num_layers: int, width: int) -> None:
         """Keep `module`, the part of the model that runs, and check the layers against its depth."""
         self.model = module.eval().to(self.device)
+        # Where the last hidden state is taken, before or after the final layer norm, differs between versions of
+        # transformers; this is where version 4 took it, which the paper's features come from.
+        self.model.config.tie_last_hidden_states = self.model.config.model_type != "modernbert"
         self.num_states = num_layers + 1
         layers = self.config.layers
         for layer in layers.take:

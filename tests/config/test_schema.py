@@ -9,10 +9,12 @@ import pytest
 from pydantic import ValidationError
 
 from medusa.config.schema import (
+    Asr,
     Backbone,
     Compute,
     DeepSERConfig,
     ExtractConfig,
+    Guards,
     Layers,
     MetaConfig,
     MetaTraining,
@@ -21,6 +23,7 @@ from medusa.config.schema import (
     RunPaths,
     Section,
     Training,
+    TranscribeConfig,
 )
 
 
@@ -43,6 +46,19 @@ from medusa.config.schema import (
         (Layers, {"take": [0]}, {"take": []}),
         (Backbone, {"kind": "text", "model": "roberta-large"}, {"kind": "text"}),
         (Backbone, {"kind": "logmel"}, {"kind": "logmel", "model": "x"}),
+        (
+            Backbone,
+            {"kind": "text", "model": "a/b", "revision": "a1" * 20},
+            {"kind": "text", "model": "a/b", "revision": ""},
+        ),
+        (Backbone, {"kind": "text", "model": "a/b", "revision": "refs/pr/3"}, {"kind": "logmel", "revision": "a b"}),
+        (Asr, {"model": "a/b", "engine": "faster-whisper"}, {"model": "a/b", "engine": "whisper"}),
+        (Asr, {"model": "a/b", "revision": "v1.0"}, {"model": "a/b", "revision": "-x"}),
+        (Asr, {"model": "a/b", "beam_size": 1}, {"model": "a/b", "beam_size": 0}),
+        (Guards, {"no_speech": 1, "log_probability": 0}, {"no_speech": 1, "log_probability": 0.1}),
+        (Guards, {"no_speech": 0.0}, {"no_speech": 1.1}),
+        (Guards, {"log_probability": None}, {"log_probability": -1.0}),
+        (Guards, {"compression_ratio": 1e-9}, {"compression_ratio": 0.0}),
         (ExtractConfig, {"name": "a", "backbone": Backbone(kind="logmel")}, {"name": "a"}),
         (DeepSERConfig, {"seed": 2**31 - 1}, {"seed": 2**31}),
         (DeepSERConfig, {"name": "A.b-c_1"}, {"name": ".b"}),
@@ -81,7 +97,7 @@ def test_a_config_does_not_change_once_read() -> None:
         config.training.patience = 3
 
 
-@pytest.mark.parametrize("kind", [DeepSERConfig, ExtractConfig, MetaConfig])
+@pytest.mark.parametrize("kind", [DeepSERConfig, ExtractConfig, MetaConfig, TranscribeConfig])
 def test_every_section_is_closed_and_strict(kind: type[Section]) -> None:
     """A section that forgot to inherit would accept anything in silence."""
     waiting, seen = [kind], set()

@@ -72,7 +72,8 @@ def test_speech_states_are_the_models_own(checkpoint: Checkpoint, name: str) -> 
     model = hf.AutoModel.from_pretrained(checkpoint(name)).eval()
     normalised = (samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)
     with torch.no_grad():
-        states = model(torch.from_numpy(normalised[None]), output_hidden_states=True).hidden_states
+        output = model(torch.from_numpy(normalised[None]), output_hidden_states=True)
+    states = [*output.hidden_states[:-1], output.last_hidden_state]
     assert len(states) == LAYERS + 1
     np.testing.assert_allclose(backbone.features([samples])[0], sum(states)[0].numpy(), atol=1e-4)
     assert backbone.frame_rate == 16_000 / (5 * 8 * 8)
@@ -92,6 +93,37 @@ def test_loudness_is_normalised_by_the_checkpoint_and_padding_comes_after(checkp
     loud, longer = 4 * quiet + 0.3, np.asarray(clips("speech")[3])
     values = backbone.features([quiet, loud, longer])
     np.testing.assert_allclose(values[0], values[1], atol=1e-3)
+
+
+@pytest.mark.parametrize("normalise", [True, False])
+@pytest.mark.parametrize("name", ["wavlm", "hubert"])
+def test_a_clip_is_prepared_as_the_checkpoints_own_extractor_does(
+    checkpoint: Checkpoint, tmp_path: Path, name: str, normalise: bool
+) -> None:
+    folder = copy_without(checkpoint(name), tmp_path)
+    extractor = hf.Wav2Vec2FeatureExtractor(do_normalize=normalise, return_attention_mask=True)
+    extractor.save_pretrained(folder)
+    backbone = load(folder, "speech", layers={"take": [-1]})
+    model = hf.AutoModel.from_pretrained(folder).eval()
+    batch = [np.asarray(clip) for clip in clips("speech")[:4]]
+    for samples, values in zip(batch, backbone.features(batch), strict=True):
+        inputs = extractor(samples, sampling_rate=16_000, return_tensors="pt")
+        with torch.no_grad():
+            expected = model(inputs.input_values).last_hidden_state[0].numpy()
+        np.testing.assert_allclose(values, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", [*SPEECH, "whisper", "logmel"])
+def test_silence_has_finite_features_beside_speech(checkpoint: Checkpoint, name: str) -> None:
+    silent, spoken = np.zeros(8_000, np.float32), np.asarray(clips("speech")[0])
+    if name == "logmel":
+        config = ExtractConfig.model_validate({"name": "tiny", "backbone": {"kind": "logmel"}})
+        backbone = load_backbone(config, torch.device("cpu"))
+    else:
+        backbone = load(checkpoint(name), KINDS[name], layers={"take": [0, -1], "combine": "concat"})
+    values = backbone.features([silent, spoken])
+    assert len(values[0]) == 25
+    assert all(np.isfinite(value).all() for value in values)
 
 
 def test_whisper_trims_the_frames_of_padding(checkpoint: Checkpoint) -> None:
@@ -134,9 +166,12 @@ def test_text_has_one_frame_a_word_and_drops_special_tokens(checkpoint: Checkpoi
     assert backbone.frame_rate is None
     model = hf.AutoModel.from_pretrained(checkpoint(name)).eval()
     tokens = torch.tensor([[0, 8, 9, 2]])  # <s> the door </s>
+    states = []
+    for layer in (model.layers if name == "modernbert" else model.encoder.layer)[1:]:
+        layer.register_forward_hook(lambda module, inputs, output: states.append(output))
     with torch.no_grad():
-        states = model(tokens, output_hidden_states=True).hidden_states
-    np.testing.assert_allclose(values[4], torch.cat(states[2:], dim=-1)[0, 1:-1].numpy(), atol=1e-5)
+        model(tokens)
+    np.testing.assert_allclose(values[4], torch.cat(states, dim=-1)[0, 1:-1].numpy(), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", TEXT)

@@ -280,13 +280,25 @@ def test_a_store_being_written_is_refused(corpus: Path, checkpoint: Checkpoint) 
         extract(config(corpus, checkpoint("wavlm")))
 
 
-def test_the_script_ends_with_the_code_of_what_happened(corpus: Path, checkpoint: Checkpoint) -> None:
+def test_the_script_names_bad_recordings_does_the_rest_and_ends_with_code_3(
+    corpus: Path, checkpoint: Checkpoint
+) -> None:
     made = config(corpus, checkpoint("wavlm")).model_dump(mode="json")
     (corpus / "tiny.yaml").write_text(yaml.safe_dump(made))
-    (corpus / "audio" / "c.wav").unlink()
+    bad = {"a/one.wav": "no samples", "d.wav": "an empty file", "e.wav": "cannot be decoded"}
+    scipy.io.wavfile.write(corpus / "audio" / "a/one.wav", 16_000, np.zeros(0, np.int16))
+    (corpus / "audio" / "d.wav").write_bytes(b"")
+    (corpus / "audio" / "e.wav").write_bytes(b"RIFF\x24\x00\x00\x00WAVEfmt ")
+    scipy.io.wavfile.write(corpus / "audio" / "c.wav", 16_000, np.zeros(16_000, np.int16))  # silence is no fault
     command = [sys.executable, str(ROOT / "extract_features.py"), str(corpus / "tiny.yaml"), "--device=cpu"]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert run.returncode == 3
-    assert "1 of 5 clips failed" in run.stderr.splitlines()[-1]
+    assert run.returncode == 3, run.stderr
+    assert "3 of 5 clips failed" in run.stderr.splitlines()[-1]
     assert "clips/s" in run.stderr
     assert "× real time" in run.stderr
+    failures = read_csv(corpus / "features/tiny/failures.csv")
+    assert list(failures["FileName"]) == list(bad)
+    assert all(reason in told for reason, told in zip(bad.values(), failures["reason"], strict=True))
+    store = FeatureStore(corpus / "features/tiny")
+    assert store.ids == ["b/two", "c"]
+    assert np.isfinite(store.read("c")).all()
