@@ -137,6 +137,7 @@ def test_the_check_sees_unpickling(source: str) -> None:
         ("import medusa.provenance", "torch transformers sklearn librosa pydantic"),
         ("import medusa.config.load", "torch transformers sklearn librosa matplotlib"),
         ("import medusa.__main__", "torch transformers sklearn librosa pandas pydantic matplotlib"),
+        ("import medusa.evaluation.datacard", "torch transformers sklearn librosa soundfile pydantic"),
         ("import medusa.models.deepser, medusa.training.loop", "transformers librosa soundfile pydantic matplotlib"),
     ],
 )

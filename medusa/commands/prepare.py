@@ -9,27 +9,72 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from medusa.corpora.labels import Labels
+    from medusa.corpora.votes import Prepared
 
 HELP = "turn a corpus into labels.csv: soft targets, speakers, partition"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """One sub-command per corpus."""
+    """One sub-command per corpus; its `prepare` gives labels, votes and notes, and the recordings' folder if known."""
     corpora = parser.add_subparsers(metavar="CORPUS", required=True)
+    _add_msp_podcast(corpora.add_parser("msp-podcast", help="MSP-Podcast: soft targets from the annotators' votes"))
     _add_ravdess(corpora.add_parser("ravdess", help="RAVDESS, speech part: labels from file names, split by actor"))
+    _add_crema_d(corpora.add_parser("crema-d", help="CREMA-D: labels from its listeners' votes, split by actor"))
+    _add_csv(corpora.add_parser("csv", help="your own corpus: a table of classes, probabilities or counts of votes"))
     _add_synthetic(corpora.add_parser("synthetic", help="a corpus made here: eSpeak NG's voices, simulated annotators"))
+    for corpus in corpora.choices.values():
+        corpus.add_argument(
+            "--durations", action=argparse.BooleanOptionalAction, default=True,
+            help="read every recording's length for the data card (default: where the recordings are known)",
+        )  # fmt: skip
+        # The first config to run, which needs no weights; where another one does, its corpus says so.
+        corpus.set_defaults(extract=corpus.get_default("extract") or "configs/ravdess/features/logmel.yaml")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write `<out>/labels.csv`, show what is in it and what to run next."""
+    """Write `<out>/labels.csv` and its data card, show what is in it and what to run next."""
     from medusa.corpora.labels import write_labels
+    from medusa.evaluation.datacard import write_datacard
 
-    labels: Labels
-    audio: Path
-    labels, audio = args.prepare(args)
+    prepared: Prepared
+    audio: Path | None
+    prepared, audio = args.prepare(args)
+    labels = prepared.labels
     write_labels(labels.source, labels)
-    print(_summary(labels))
-    print(f"\nwrote {labels.source}\nnext: {_next_command(labels.source, audio)}")
+    print("\n".join([_summary(labels), *prepared.notes]))
+    card = write_datacard(labels.source.parent, args.title, prepared, audio if args.durations else None)
+    print(f"\nwrote {labels.source}\ndata card: {card}")
+    print(f"next: {_next_command(labels.source, audio, args.extract)}")
+
+
+def _add_msp_podcast(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--root", type=Path, required=True, help="the corpus: folder with Labels/, Audios/, …")
+    parser.add_argument("--out", type=Path, required=True, help="folder for labels.csv")
+    parser.add_argument(
+        "--annotations", type=Path, metavar="FILE",
+        help="every annotator's votes, CSV or JSON (default ROOT/Labels/labels_detailed.csv, or else .json)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--secondary", action="store_true",
+        help="an annotator's vote is shared equally by the main and the secondary emotions (default: main only)",
+    )  # fmt: skip
+    _add_split(parser, holdout=0.1, dev=0)
+    parser.add_argument(
+        "--by", choices=("speaker", "utterance"), default="speaker",
+        help="what the split of Train and Development keeps in one partition (default speaker: a model that has heard "
+        "a test speaker in training scores better than on new ones; the paper does not say)",
+    )  # fmt: skip
+    parser.set_defaults(
+        prepare=_msp_podcast, title="MSP-Podcast", extract="configs/features/whisper-asr.yaml"
+    )  # the paper's text comes from there
+
+
+def _msp_podcast(args: argparse.Namespace) -> tuple[Prepared, Path]:
+    from medusa.corpora import msp_podcast
+
+    how = {"by": args.by, "annotations": args.annotations, "secondary": args.secondary}
+    prepared = msp_podcast.prepare(args.root, args.out / "labels.csv", _shares(args), args.seed, **how)
+    return prepared, args.root / "Audios"
 
 
 def _add_ravdess(parser: argparse.ArgumentParser) -> None:
@@ -37,23 +82,97 @@ def _add_ravdess(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for labels.csv")
     parser.add_argument("--folds", type=int, default=5, help="folds of the cross-validation over actors (default 5)")
     parser.add_argument("--fold", type=int, default=0, metavar="K", help="the fold that is test, from 0 (default 0)")
-    parser.set_defaults(prepare=_ravdess)
+    parser.set_defaults(prepare=_ravdess, title="RAVDESS")
 
 
-def _ravdess(args: argparse.Namespace) -> tuple[Labels, Path]:
+def _ravdess(args: argparse.Namespace) -> tuple[Prepared, Path]:
     from medusa.corpora import ravdess
+    from medusa.corpora.votes import Prepared
+    from medusa.files import write_csv
 
-    return ravdess.prepare(args.audio, args.out / "labels.csv", folds=args.folds, fold=args.fold), args.audio
+    labels = ravdess.prepare(args.audio, args.out / "labels.csv", folds=args.folds, fold=args.fold)
+    write_csv(args.out / "reference_transcripts.csv", ravdess.reference_transcripts(labels))
+    return Prepared(labels, votes=None, notes=[]), args.audio
+
+
+def _add_crema_d(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--votes", type=Path, required=True, metavar="FILE", help="tabulatedVotes.csv")
+    parser.add_argument(
+        "--audio", type=Path, required=True, help="folder AudioWAV; labels can be made before it is there"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder for labels.csv")
+    parser.add_argument("--demographics", type=Path, metavar="FILE", help="VideoDemographics.csv, for Gender")
+    parser.add_argument(
+        "--condition", choices=("voice", "face", "both"), default="voice",
+        help="whose votes: of raters who heard the voice, saw the face, or both (default voice)",
+    )  # fmt: skip
+    _add_split(parser, holdout=0.2, dev=0.1)
+    parser.set_defaults(prepare=_crema_d, title="CREMA-D")
+
+
+def _crema_d(args: argparse.Namespace) -> tuple[Prepared, Path]:
+    from medusa.corpora import crema_d
+
+    inputs = (args.votes, args.audio, args.out / "labels.csv", _shares(args), args.seed)
+    return crema_d.prepare(*inputs, demographics=args.demographics, condition=args.condition), args.audio
+
+
+def _add_csv(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--table", type=Path, required=True, metavar="FILE", help="CSV with FileName and emotions")
+    parser.add_argument("--audio", type=Path, required=True, help="folder that every FileName is relative to")
+    parser.add_argument("--out", type=Path, required=True, help="folder for labels.csv")
+    parser.add_argument(
+        "--class-column", metavar="NAME", help="the column of classes (default EmoClass, if no column is an emotion)"
+    )
+    parser.add_argument(
+        "--emotions", nargs="+", default=[], metavar="NAME",
+        help="the emotion columns, or the classes, in order (default: all columns that labels.csv does not reserve)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--scale", nargs=2, type=float, metavar=("LOW", "HIGH"), help="scale of EmoAct, EmoVal, EmoDom (default 1 7)"
+    )
+    _add_split(parser, holdout=0.2, dev=0.1)
+    parser.add_argument(
+        "--by", choices=("speaker", "utterance"),
+        help="what the split keeps in one partition (default: speaker, where the table has SpkrID)",
+    )  # fmt: skip
+    parser.add_argument("--title", default="my corpus", metavar="TEXT", help="name of the corpus, for its data card")
+    parser.set_defaults(prepare=_csv)
+
+
+def _csv(args: argparse.Namespace) -> tuple[Prepared, Path]:
+    from medusa.corpora import table
+
+    inputs = (args.table, args.audio, args.out / "labels.csv", _shares(args), args.seed)
+    how = {"by": args.by, "class_column": args.class_column, "emotions": args.emotions, "scale": args.scale}
+    return table.prepare(*inputs, **how), args.audio
+
+
+def _add_split(parser: argparse.ArgumentParser, holdout: float, dev: float) -> None:
+    parser.add_argument(
+        "--holdout", type=float, default=holdout, metavar="SHARE", help=f"test rows (default {holdout})"
+    )
+    parser.add_argument(
+        "--dev", type=float, default=dev, metavar="SHARE",
+        help=f"dev rows, to select models on: an honest protocol (default {dev}); 0: none, models are selected on test "
+        "as in the paper, which flatters test scores",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=int, default=1, help="another seed, another split (default 1)")
+
+
+def _shares(args: argparse.Namespace) -> dict[str, float]:
+    """Share of each held-out partition that is asked for."""
+    return {name: share for name, share in (("test", args.holdout), ("dev", args.dev)) if share}
 
 
 def _add_synthetic(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for Audios/, labels.csv and the rest")
     parser.add_argument("--clips", type=int, default=300, help="how many recordings (default 300)")
     parser.add_argument("--seed", type=int, default=1, help="another seed, another corpus (default 1)")
-    parser.set_defaults(prepare=_synthetic)
+    parser.set_defaults(prepare=_synthetic, title="synthetic corpus")
 
 
-def _synthetic(args: argparse.Namespace) -> tuple[Labels, Path]:
+def _synthetic(args: argparse.Namespace) -> tuple[Prepared, Path]:
     from medusa.corpora import synthetic
 
     return synthetic.prepare(args.out, args.clips, args.seed), args.out / "Audios"
@@ -80,7 +199,9 @@ def _summary(labels: Labels) -> str:
     return "\n".join(lines)
 
 
-def _next_command(labels_csv: Path, audio: Path) -> str:
-    paths = {"labels": labels_csv, "audio": audio, "features": labels_csv.parent / "features"}
-    command = ["python", "extract_features.py", "configs/ravdess/features/logmel.yaml"]
-    return shlex.join([*command, *(f"paths.{key}={path}" for key, path in paths.items())])
+def _next_command(labels_csv: Path, audio: Path | None, config: str) -> str:
+    """How to go on: with the features, or with the transcripts that text features need."""
+    fills = "transcripts.csv" if config.endswith("-asr.yaml") else "features"
+    paths = {"labels": labels_csv, "audio": audio or "AUDIO", Path(fills).stem: labels_csv.parent / fills}
+    overrides = [f"paths.{key}={path}" for key, path in paths.items()]
+    return shlex.join(["python", "extract_features.py", config, *overrides])

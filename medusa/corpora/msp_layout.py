@@ -10,11 +10,15 @@ from pathlib import Path
 import pandas as pd
 
 from medusa.corpora.labels import ATTRIBUTES, Labels, labels_from_table
+from medusa.corpora.votes import OTHER, Votes
 from medusa.files import write_csv, write_text
 
 EMOTIONS = ("Angry", "Sad", "Happy", "Surprise", "Fear", "Disgust", "Contempt", "Neutral")
 LETTERS = dict(zip(EMOTIONS, "ASHUFDCN", strict=True)) | {"X": "X", "O": "O"}
 """MSP-Podcast's spelling of EmoClass."""
+
+FIELDS = ("EmoClass_Major", "EmoClass_Second", *ATTRIBUTES)
+"""What an annotator says, as releases with a column or key for each part call it."""
 
 SPLIT_SETS = {"train": "Train", "dev": "Train", "test": "Development", "": "Test3"}
 """Where the rows of each Partition stand in a challenge release, which has no other labelled splits."""
@@ -86,6 +90,24 @@ def labels_of(corpus: Sequence[Utterance], source: Path) -> Labels:
     return labels_from_table(source, pd.DataFrame(rows))
 
 
+def votes_of(corpus: Sequence[Utterance]) -> Votes:
+    """Primary votes and ratings of the utterances that have votes, in the order given."""
+    labelled = [utterance for utterance in corpus if utterance.votes]
+    names = pd.Index([utterance.file_name for utterance in labelled], dtype="str", name="FileName")
+
+    def counted(choices: Sequence[str | int], said: Sequence[Sequence[str | int]]) -> pd.DataFrame:
+        rows = [[float(of_one.count(choice)) for choice in choices] for of_one in said]
+        return pd.DataFrame(rows, index=names, columns=list(choices), dtype="float64")
+
+    primaries = [[v.primary if v.primary in EMOTIONS else OTHER for v in u.votes] for u in labelled]
+    ratings = {}
+    for column, attribute in enumerate(ATTRIBUTES):
+        rated = [[vote.attributes[column] for vote in utterance.votes] for utterance in labelled]
+        values = sorted({value for of_one in rated for value in of_one})
+        ratings[attribute] = counted(values, rated).rename(columns=float)
+    return Votes(EMOTIONS, counted([*EMOTIONS, OTHER], primaries), ratings)
+
+
 def write_msp_layout(root: Path, corpus: Sequence[Utterance]) -> None:
     """Write `Labels/`, Partitions.txt and Speaker_ids.txt below `root`.
 
@@ -101,12 +123,11 @@ def write_msp_layout(root: Path, corpus: Sequence[Utterance]) -> None:
 
     one_field = [[u.file_name, _emo_detail(vote)] for u in labelled for vote in u.votes]
     write_csv(root / "Labels" / "labels_detailed.csv", pd.DataFrame(one_field, columns=["FileName", "EmoDetail"]))
-    fields = ["EmoClass_Major", "EmoClass_Second", *ATTRIBUTES]
     by_column = [[u.file_name, vote.worker, *_fields(vote)] for u in labelled for vote in u.votes]
-    table = pd.DataFrame(by_column, columns=["FileName", "Workers", *fields])
+    table = pd.DataFrame(by_column, columns=["FileName", "Workers", *FIELDS])
     write_csv(root / "Labels" / "labels_detailed_2.0.csv", table)
     nested = {
-        u.file_name: {vote.worker: dict(zip(fields, _fields(vote), strict=True)) for vote in u.votes} for u in labelled
+        u.file_name: {vote.worker: dict(zip(FIELDS, _fields(vote), strict=True)) for vote in u.votes} for u in labelled
     }
     lines = [f"{json.dumps(name)}: {json.dumps(votes)}" for name, votes in nested.items()]
     write_text(root / "Labels" / "labels_detailed.json", "{\n" + ",\n".join(lines) + "\n}\n")

@@ -23,8 +23,7 @@ from tqdm import tqdm
 from medusa.audio import resample, write_wav
 from medusa.corpora.annotators import draw_votes, typical_attributes, vote_shares
 from medusa.corpora.espeak import Request, speak
-from medusa.corpora.labels import Labels
-from medusa.corpora.msp_layout import EMOTIONS, Utterance, consensus, labels_of, write_msp_layout
+from medusa.corpora.msp_layout import EMOTIONS, Utterance, consensus, labels_of, votes_of, write_msp_layout
 from medusa.corpora.prosody import (
     NAMES,
     SPEAKER_SPREAD,
@@ -36,6 +35,7 @@ from medusa.corpora.prosody import (
     draw_spread,
 )
 from medusa.corpora.sentences import SENTENCES
+from medusa.corpora.votes import Prepared
 from medusa.errors import UserError
 from medusa.files import write_csv
 
@@ -84,7 +84,7 @@ class Clip:
     prosody: Prosody
 
 
-def prepare(out: Path, clips: int, seed: int) -> Labels:
+def prepare(out: Path, clips: int, seed: int) -> Prepared:
     """Write recordings to `out/Audios`, and all but labels.csv, which the result is meant for, to `out`.
 
     Raises:
@@ -104,7 +104,7 @@ def prepare(out: Path, clips: int, seed: int) -> Labels:
     transcripts = [[clip.utterance.file_name, " ".join(clip.sentences)] for clip in planned]
     write_csv(out / "reference_transcripts.csv", pd.DataFrame(transcripts, columns=["FileName", "Transcript"]))
     write_csv(out / "mechanism.csv", _mechanism(planned))
-    return labels_of(corpus, out / "labels.csv")
+    return Prepared(labels_of(corpus, out / "labels.csv"), votes_of(corpus), notes=[])
 
 
 def plan(clips: int, seed: int) -> list[Clip]:

@@ -6,6 +6,8 @@ import pytest
 
 from medusa.__main__ import main
 from medusa.corpora.labels import read_labels
+from medusa.corpora.transcripts import read_transcripts
+from medusa.files import read_json
 
 EMOTION_CODES = range(1, 9)
 
@@ -35,6 +37,17 @@ def test_prepare_writes_labels_and_shows_them(audio: Path, tmp_path: Path, capsy
     assert ["test:", "3", "speakers", "(04", "08", "12)"] in shown
     assert shown[-1][:3] == ["next:", "python", "extract_features.py"]
     assert f"'paths.audio={audio}'" in " ".join(shown[-1])
+
+
+def test_a_data_card_lies_beside_the_labels(audio: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    command = ["prepare", "ravdess", "--audio", str(audio), "--out", str(out)]
+    main(command)
+    assert f"data card: {out / 'datacard.html'}" in capsys.readouterr().out.splitlines()
+    assert "<h1>Data card: RAVDESS</h1>" in (out / "datacard.html").read_text(encoding="utf-8")
+    assert read_json(out / "datacard.json")["unreadable_recordings"] == 12 * len(EMOTION_CODES)
+    main([*command, "--no-durations"])
+    assert read_json(out / "datacard.json")["unreadable_recordings"] is None
 
 
 def test_the_same_command_writes_the_same_bytes(audio: Path, tmp_path: Path) -> None:
@@ -87,3 +100,51 @@ finally:
     assert "usage: medusa" in done.stdout
     assert "ravdess" in done.stdout if arguments[0] == "prepare" else "prepare" in done.stdout
     assert "loaded: []" in done.stdout
+
+
+def test_ravdess_gets_what_is_said_beside_its_labels(audio: Path, tmp_path: Path) -> None:
+    main(["prepare", "ravdess", "--audio", str(audio), "--out", str(tmp_path / "out"), "--folds", "4"])
+    labels = read_labels(tmp_path / "out" / "labels.csv")
+    transcripts = read_transcripts(tmp_path / "out" / "reference_transcripts.csv")
+    assert transcripts == dict.fromkeys(labels.ids, "Kids are talking by the door")
+
+
+def test_crema_d_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        f'"1{row:05d}",2,0,0,0,{row},0,"10{row:02d}_IEO_NEU_XX","{"A:N" if row == 2 else "N"}"' for row in range(2, 12)
+    ]
+    votes = tmp_path / "tabulatedVotes.csv"
+    votes.write_text("\n".join(['"","A","D","F","H","N","S","fileName","emoVote"', *rows]) + "\n")
+    demographics = tmp_path / "VideoDemographics.csv"
+    demographics.write_text("\n".join(["ActorID,Sex", *(f"10{row:02d},Female" for row in range(2, 12))]) + "\n")
+    inputs = ["--votes", str(votes), "--demographics", str(demographics), "--audio", str(tmp_path / "AudioWAV")]
+    main(["prepare", "crema-d", *inputs, "--out", str(tmp_path / "out"), "--holdout", "0.3", "--dev", "0"])
+    table = read_labels(tmp_path / "out" / "labels.csv").table
+    assert table["Partition"].value_counts().to_dict() == {"train": 7, "test": 3}
+    assert table["EmoClass"].value_counts().to_dict() == {"Neutral": 9, "X": 1}
+    assert set(table["Gender"]) == {"Female"}
+    shown = capsys.readouterr().out
+    assert "1 of 10 clips are X" in shown
+    assert "10 of 10 recordings are not in" in shown
+    with pytest.raises(SystemExit):
+        main(["prepare", "crema-d", *inputs, "--out", str(tmp_path / "out"), "--condition", "face"])
+    assert "no votes on face" in capsys.readouterr().err
+
+
+def test_a_table_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "mine.csv"
+    rows = [f"{row}.wav,{'Sad' if row % 2 else 'Calm'},5,0,10,s{row // 2}" for row in range(20)]
+    table.write_text("\n".join(["FileName,mood,EmoAct,EmoVal,EmoDom,SpkrID", *rows]) + "\n")
+    command = ["prepare", "csv", "--table", str(table), "--audio", str(tmp_path), "--out", str(tmp_path / "out")]
+    main([*command, "--class-column", "mood", "--emotions", "Calm", "Sad", "--scale", "0", "10", "--title", "Moods"])
+    labels = read_labels(tmp_path / "out" / "labels.csv")
+    assert labels.emotions == ("Calm", "Sad")
+    assert set(map(tuple, labels.attribute_values())) == {(4, 1, 7)}
+    assert labels.table["Partition"].value_counts().to_dict() == {"train": 14, "test": 4, "dev": 2}
+    assert (labels.table.groupby("SpkrID")["Partition"].nunique() == 1).all()
+    assert "split by speaker" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(command)
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {table}, line 2 ('0.wav'), mood: 'Calm': must be a number")
+    assert error.count("\n") == 1

@@ -1,0 +1,50 @@
+"""How long the recordings of a corpus are, from their headers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from medusa.audio import duration
+from medusa.errors import UserError
+
+READERS = 8
+"""Threads: a header is little work and, on a disk far away, much waiting."""
+
+
+@dataclass(frozen=True, eq=False)
+class Durations:
+    """Lengths of recordings in the order asked for.
+
+    Attributes:
+        seconds: (rows,); NaN where a recording is missing or cannot be read.
+        missing: Names without a file.
+        unreadable: Names of files that hold no audio.
+    """
+
+    seconds: npt.NDArray[np.float64]
+    missing: Sequence[str]
+    unreadable: Sequence[str]
+
+
+def read_durations(audio: Path, names: Sequence[str]) -> Durations:
+    """Read the header of `audio / name` for every name; what cannot be read is counted, not fatal."""
+
+    def read(name: str) -> float | None:
+        try:
+            return duration(audio / name)
+        except UserError:
+            return None
+
+    with ThreadPoolExecutor(READERS) as pool:
+        found = list(tqdm(pool.map(read, names), total=len(names), desc="durations", unit=" clips", delay=1))
+    failed = [name for name, seconds in zip(names, found, strict=True) if seconds is None]
+    missing = [name for name in failed if not (audio / name).is_file()]
+    unreadable = [name for name in failed if name not in set(missing)]
+    return Durations(np.array([np.nan if one is None else one for one in found], dtype=np.float64), missing, unreadable)
