@@ -40,7 +40,8 @@ def main() -> None:
     selection = selection_partition(labels)
     train_rows = training_rows(config, labels)
     selection_rows = require_every_class(labels, selection, "model selection")
-    train = FeatureExamples(make_targets(train_rows, config.targets), stores)
+    train_targets = make_targets(train_rows, config.targets, config.weight_by_kept_votes)
+    train = FeatureExamples(train_targets, stores)
     held_out = FeatureExamples(make_targets(selection_rows), stores)
 
     # 2. Model.

@@ -44,20 +44,24 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read one JSON object.
+def read_json(path: Path, remedy: str = "delete it to have it made again") -> dict[str, Any]:
+    """Read one JSON object, tolerant of a byte-order mark.
+
+    Args:
+        path: The file.
+        remedy: What the user can do if it is not JSON, as the end of the sentence.
 
     Raises:
         UserError: the file is missing or is not a JSON object.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; expected a JSON file") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{path}: not readable as JSON ({error}); delete it to have it made again") from None
+        raise UserError(f"{path}: not readable as JSON ({error}); {remedy}") from None
     if not isinstance(value, dict):
         raise UserError(f"{path}: expected a JSON object, found {type(value).__name__}")
     return value
@@ -87,7 +91,8 @@ def read_csv(path: Path, remedy: str = "check the path") -> pd.DataFrame:
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
-        raise UserError(f"{path}: not a CSV table ({error}); expected a header line and comma-separated rows") from None
+        expected = "expected a header line and comma-separated rows"
+        raise UserError(f"{path}: not a CSV table ({str(error).strip()}); {expected}") from None
     if table.empty:
         raise UserError(f"{path}: no rows; {remedy}")
     return table

@@ -53,6 +53,17 @@ class TestJson:
         assert list(read_json(tmp_path / "a.json")) == ["z", "a"]
         assert json.loads((tmp_path / "a.json").read_text("utf-8")) == read_json(tmp_path / "a.json") == value
 
+    def test_a_byte_order_mark_is_no_part_of_the_text(self, tmp_path: Path) -> None:
+        (tmp_path / "a.json").write_bytes(b'\xef\xbb\xbf{"a": 1}')
+        assert read_json(tmp_path / "a.json") == {"a": 1}
+
+    def test_the_remedy_is_that_of_who_asks(self, tmp_path: Path) -> None:
+        (tmp_path / "a.json").write_text("{")
+        with pytest.raises(UserError, match="delete it to have it made again"):
+            read_json(tmp_path / "a.json")
+        with pytest.raises(UserError, match="; get it anew"):
+            read_json(tmp_path / "a.json", remedy="get it anew")
+
     @pytest.mark.parametrize(
         ("content", "complaint"),
         [(b"{", "not readable as JSON"), (b"", "not readable"), (b"\xff", "not readable"), (b"[1]", "found list")],

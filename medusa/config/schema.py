@@ -218,6 +218,7 @@ class DeepSERConfig(Section):
     features: Annotated[list[Name], Field(min_length=1)] = ["wavlm-large", "roberta-large"]
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 42
     targets: Literal["soft", "soft_consensus", "one_hot", "argmax"] = "soft"
+    weight_by_kept_votes: bool = False
     model: Model = Model()
     loss: Loss = Loss()
     mixup: MixUp = MixUp()

@@ -2,7 +2,8 @@
 
     FileName, <one column per emotion>, EmoAct, EmoVal, EmoDom, EmoClass, SpkrID, Gender, Split_Set, Partition
 
-The emotion list is data: every column whose name is not reserved. Everything downstream joins by utterance id.
+and KeptVotes after them where annotators could vote for none of the emotions. The emotion list is data: every column
+whose name is not reserved. Everything downstream joins by utterance id.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ ATTRIBUTES = ("EmoAct", "EmoVal", "EmoDom")
 
 ATTRIBUTE_NAMES = {"EmoAct": "arousal", "EmoVal": "valence", "EmoDom": "dominance"}
 
-RESERVED = ("FileName", *ATTRIBUTES, "EmoClass", "SpkrID", "Gender", "Split_Set", "Partition")
+KEPT_VOTES = "KeptVotes"
+"""The optional column with the share of a row's votes that its target counts: 1 - the share of votes for Other."""
+
+RESERVED = ("FileName", *ATTRIBUTES, "EmoClass", "SpkrID", "Gender", "Split_Set", "Partition", KEPT_VOTES)
 """Column names that are no emotion."""
 
 PARTITIONS = ("train", "dev", "test", "unlabelled")
@@ -56,7 +60,8 @@ class Labels:
         emotions: Class names in header order.
         attributes: `ATTRIBUTES`, or () where the corpus has none.
         table: Index "utterance" (unique); columns FileName, emotions and attributes (float64, NaN where an
-            unlabelled row has none), EmoClass, SpkrID, Gender, Split_Set, Partition (text, "" where unknown).
+            unlabelled row has none), EmoClass, SpkrID, Gender, Split_Set, Partition (text, "" where unknown), and
+            `KEPT_VOTES` (float64, 0-1, NaN where empty) if the corpus has it.
     """
 
     source: Path
@@ -95,6 +100,19 @@ class Labels:
     def attribute_values(self) -> Floats:
         """Arousal, valence, dominance on the scale 1-7, shape (rows, 3), or (rows, 0) where the corpus has none."""
         return self.table[list(self.attributes)].to_numpy(dtype=np.float64)
+
+    def kept_votes(self) -> Floats:
+        """Share of each row's votes that its target counts, shape (rows,), 0-1; 1 where the cell is empty.
+
+        Raises:
+            UserError: the corpus has no such column.
+        """
+        if KEPT_VOTES not in self.table:
+            raise UserError(
+                f"{self.source}: no column {KEPT_VOTES}, which weight_by_kept_votes needs; "
+                "set it to false, or prepare a corpus whose annotators may vote for Other"
+            )
+        return self.table[KEPT_VOTES].fillna(1.0).to_numpy(dtype=np.float64)
 
     def class_indices(self) -> npt.NDArray[np.int64]:
         """Position of EmoClass in `emotions`, shape (rows,); -1 for X, O and unlabelled rows."""
@@ -160,6 +178,10 @@ def labels_from_table(source: Path, raw: pd.DataFrame) -> Labels:
         table["Partition"] = table["Split_Set"].map(SPLIT_SETS).fillna("").astype("str")
     _classes_known(check, emotions, labelled)
     _partitions_known(check, emotions, labelled)
+    if KEPT_VOTES in raw:
+        shares = check.numbers(raw, (KEPT_VOTES,))[:, 0]
+        check.refuse((shares < 0) | (shares > 1), KEPT_VOTES, "a share must be 0 ... 1", shares)
+        table[KEPT_VOTES] = shares
     return Labels(source, emotions, attributes, table)
 
 

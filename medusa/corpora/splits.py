@@ -12,8 +12,9 @@ from medusa.errors import UserError
 def split_rows(classes: Sequence[str], groups: Sequence[str], shares: Mapping[str, float], seed: int) -> list[str]:
     """Put every row into a partition; rows of one group (a speaker, say) stay together.
 
-    Groups come in random order, the largest first, and each goes where its rows are missed most: into the partition
-    whose class counts it brings nearest to that partition's share of every class.
+    Groups come in random order, those of twice the size first, and each goes where its rows are missed most: into the
+    partition whose class counts it brings nearest to that partition's share of every class. The last ones go to
+    partitions that are still empty, if any are.
 
     Args:
         classes: EmoClass of each row (X and O are classes here too).
@@ -27,7 +28,7 @@ def split_rows(classes: Sequence[str], groups: Sequence[str], shares: Mapping[st
     Raises:
         UserError: shares that leave nothing to train on, or fewer groups than partitions.
     """
-    rest = 1 - sum(shares.values())
+    rest = 1.0 - sum(shares.values())
     if rest <= 0 or min(shares.values(), default=1) <= 0:
         wanted = ", ".join(f"{name} {share:g}" for name, share in shares.items())
         raise UserError(f"held-out shares ({wanted}): each must be above 0 and together below 1")
@@ -43,13 +44,19 @@ def split_rows(classes: Sequence[str], groups: Sequence[str], shares: Mapping[st
     shares_of_class = counts / counts.sum(axis=0)
     missing = np.tile(wanted_shares[:, None], (1, counts.shape[1]))
     shuffled = np.random.default_rng(seed).permutation(len(labels))
-    order = shuffled[np.argsort(-counts.sum(axis=1)[shuffled], kind="stable")]
+    # Large groups are hard to place late; sizes are taken in powers of two, to leave something to chance.
+    size = np.floor(np.log2(counts.sum(axis=1)))
+    order = shuffled[np.argsort(-size[shuffled], kind="stable")]
     chosen = np.empty(len(labels), dtype=np.int64)
-    for group in order:
+    empty = np.ones(len(names), dtype=bool)
+    for position, group in enumerate(order):
         brought = shares_of_class[group]
         # Squared distance to the wanted shares changes by |m - b|² - |m|² where m is missing and b is brought, each
         # in units of the partition's size, so that a small one is not filled by chance.
         change = ((missing - brought) ** 2 - missing**2).sum(axis=1) / wanted_shares
+        if len(order) - position <= empty.sum():
+            change[~empty] = np.inf
         chosen[group] = change.argmin()
+        empty[chosen[group]] = False
         missing[chosen[group]] -= brought
     return [names[partition] for partition in chosen[of_group]]

@@ -24,7 +24,7 @@ class Batch(NamedTuple):
     rows: np.ndarray
     inputs: tuple[Any, ...]
     targets: Tensor
-    """(B, C) float32, a probability vector per row."""
+    """(B, C) float32, a probability vector per row, times its weight."""
     attributes: Tensor
     """(B, A) float32, corpus scale 1-7."""
 
@@ -45,7 +45,7 @@ class Targets:
 
     ids: list[str]
     probabilities: np.ndarray
-    """(rows, C) float32."""
+    """(rows, C) float32; rows sum to 1, or to their weight."""
     attributes: np.ndarray
     """(rows, A) float32."""
     classes: np.ndarray
@@ -60,12 +60,19 @@ class Targets:
         return Targets(ids, self.probabilities[rows], self.attributes[rows], self.classes[rows])
 
 
-def make_targets(labels: Labels, kind: TargetKind = "soft") -> Targets:
+def make_targets(labels: Labels, kind: TargetKind = "soft", weight_by_kept_votes: bool = False) -> Targets:
     """Targets of the labelled rows (design: `targets`).
 
     `soft`: vote shares of all rows; `soft_consensus`: vote shares, X and O rows left out; `one_hot`: the
     consensus class as a probability vector, X and O rows left out; `argmax`: the most voted class of
     every row (the first of equals).
+
+    `weight_by_kept_votes` multiplies a row's vector by the share of its votes that it counts. Cross-entropy is linear
+    in the vector, so that weights the row, and class frequencies count the same votes; attributes, for which there is
+    no Other, keep their weight.
+
+    Raises:
+        UserError: weighted, but the corpus does not say how many votes were kept.
     """
     probabilities, classes = labels.targets(), labels.class_indices()
     keep = classes >= 0 if kind in ("soft_consensus", "one_hot") else np.ones(len(labels), dtype=bool)
@@ -73,6 +80,8 @@ def make_targets(labels: Labels, kind: TargetKind = "soft") -> Targets:
         probabilities = np.eye(len(labels.emotions))[classes]  # the -1 of X and O picks a row that is left out below
     elif kind == "argmax":
         probabilities = np.eye(len(labels.emotions))[probabilities.argmax(axis=1)]
+    if weight_by_kept_votes:
+        probabilities = probabilities * labels.kept_votes()[:, None]
     everything = Targets(
         labels.ids, probabilities.astype(np.float32), labels.attribute_values().astype(np.float32), classes
     )

@@ -25,7 +25,7 @@ def class_weights(targets: np.ndarray, exponent: float) -> np.ndarray:
     """α_c = (N / (|C| f_c)) ** exponent, where f_c is the sum of class c's soft targets over all N rows.
 
     Args:
-        targets: (N, C), rows sum to 1.
+        targets: (N, C), rows sum to 1, or to their weight.
         exponent: 0.5 in the paper.
 
     Returns:
@@ -52,7 +52,7 @@ def multitask_loss(
 
     Args:
         prediction: Logits (B, C), attributes (B, A).
-        targets: (B, C) soft targets.
+        targets: (B, C) soft targets; a row that sums to w weighs w.
         attributes: (B, A) on the corpus scale; not looked at if the model predicts none.
         emotion_weight: λ1.
         attribute_weight: λ2.

@@ -303,3 +303,33 @@ def test_rubbish_is_refused_or_accepted_whole(columns: list[str], rows: list[lis
     targets = labels.targets()
     assert ((targets >= 0) | np.isnan(targets)).all()
     np.testing.assert_allclose(targets[~np.isnan(targets[:, 0])].sum(axis=1), 1, atol=2e-6)
+
+
+class TestKeptVotes:
+    """The optional column that weights a row."""
+
+    def rows(self, tmp_path: Path, *cells: str) -> Path:
+        lines = [f"{number}.wav,0.5,0.5,{cell}" for number, cell in enumerate(cells)]
+        return write(tmp_path / "labels.csv", "FileName,Angry,Sad,KeptVotes", *lines)
+
+    def test_it_is_a_share_per_row_and_1_where_it_is_empty(self, tmp_path: Path) -> None:
+        labels = read_labels(self.rows(tmp_path, "0.25", "", "1", "0"))
+        assert labels.emotions == ("Angry", "Sad")
+        assert labels.kept_votes().tolist() == [0.25, 1, 1, 0]
+
+    def test_it_is_written_as_it_was_read(self, tmp_path: Path) -> None:
+        labels = read_labels(self.rows(tmp_path, "0.1", ""))
+        write_labels(tmp_path / "again.csv", labels)
+        again = read_labels(tmp_path / "again.csv")
+        assert again.table.equals(labels.table)
+        assert (tmp_path / "again.csv").read_text("utf-8").splitlines()[2].endswith(",")
+
+    @pytest.mark.parametrize("cell", ["1.01", "-0.1", "all", "inf"])
+    def test_what_is_no_share_is_refused(self, tmp_path: Path, cell: str) -> None:
+        assert "line 3 ('1.wav'), KeptVotes" in refusal(self.rows(tmp_path, "1", cell))
+
+    def test_a_corpus_without_it_has_no_such_column(self, tmp_path: Path) -> None:
+        labels = read_labels(write(tmp_path / "labels.csv", HEADER, *GOOD))
+        assert "KeptVotes" not in labels.table
+        with pytest.raises(UserError, match=r"labels\.csv: no column KeptVotes, which weight_by_kept_votes needs"):
+            labels.kept_votes()

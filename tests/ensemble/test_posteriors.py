@@ -78,6 +78,17 @@ def test_a_posterior_file_has_the_columns_and_rows_of_the_labels(tmp_path: Path,
     assert read_labels(tmp_path / "p.csv").ids == labels.ids
 
 
+def test_the_share_of_kept_votes_is_no_emotion_of_a_posterior(tmp_path: Path, labels: Labels) -> None:
+    table = labels.table.reset_index(drop=True).assign(KeptVotes=[1, 0.5, "", 1, 1])
+    weighted = labels_from_table(labels.source, table)
+    probabilities, attributes = some_predictions(5)
+    write_posteriors(tmp_path / "p.csv", weighted, probabilities, attributes)
+    found = read_posteriors(tmp_path / "p.csv", EMOTIONS, ATTRIBUTES)
+    np.testing.assert_array_equal(found[list(EMOTIONS)].to_numpy(), probabilities)
+    stack = stack_members({"p.csv": tmp_path / "p.csv"}, weighted, "test")
+    np.testing.assert_array_equal(stack.posteriors[:, 0], probabilities[[0, 2, 3]])
+
+
 def test_classes_that_are_not_the_argmax_are_kept(tmp_path: Path, labels: Labels) -> None:
     shares = np.full((5, 3), [0.5, 0.5, 0.0])
     write_posteriors(tmp_path / "p.csv", labels, shares, np.full((5, 3), 4.0), predicted=[1, 0, 1, 0, 1])

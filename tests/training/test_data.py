@@ -13,6 +13,7 @@ from medusa.corpora.labels import Labels, labels_from_table
 from medusa.errors import UserError
 from medusa.features.store import FeatureStore, StoreWriter
 from medusa.training.data import FeatureExamples, StackedExamples, TargetKind, Targets, batches, make_targets
+from medusa.training.loss import class_weights
 
 SHARES = [[0.6, 0.4, 0.0], [0.5, 0.5, 0.0], [0.0, 0.25, 0.75], [0.2, 0.3, 0.5], [0.0, 1.0, 0.0]]
 CLASSES = ["Angry", "X", "Neutral", "O", "Sad"]
@@ -57,6 +58,30 @@ def test_one_hot_follows_the_consensus_class_not_the_shares(labels: Labels) -> N
     changed = labels_from_table(labels.source, table)
     assert make_targets(changed, "one_hot").probabilities[0].tolist() == [0, 1, 0]
     assert make_targets(changed, "argmax").probabilities[0].tolist() == [1, 0, 0]
+
+
+def test_a_row_weighs_the_share_of_its_votes_that_was_kept(labels: Labels) -> None:
+    """Weighted by hand: each row's own loss times its share; frequencies count the same shares."""
+    table = labels.table.reset_index(drop=True).assign(KeptVotes=[1.0, 0.5, "", 0.25, 0.75])
+    changed, shares = labels_from_table(labels.source, table), np.array([1, 0.5, 1, 0.25, 0.75])
+    weighted, plain = make_targets(changed, weight_by_kept_votes=True), make_targets(changed)
+    np.testing.assert_array_equal(plain.probabilities, np.array(SHARES, dtype=np.float32))
+    np.testing.assert_allclose(weighted.probabilities.sum(axis=1), shares)
+    logits = torch.from_numpy(np.random.default_rng(1).normal(size=(5, 3)).astype(np.float32))
+    each = torch.nn.functional.cross_entropy(logits, torch.from_numpy(plain.probabilities), reduction="none")
+    loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(weighted.probabilities))
+    assert loss.item() == pytest.approx(float((each.numpy() * shares).mean()), rel=1e-6)
+    np.testing.assert_allclose(
+        class_weights(weighted.probabilities, 1.0), 5 / (3 * (np.array(SHARES) * shares[:, None]).sum(0))
+    )
+    assert make_targets(changed, "one_hot", weight_by_kept_votes=True).probabilities.tolist() == [
+        [1, 0, 0], [0, 0, 1], [0, 0.75, 0],
+    ]  # fmt: skip
+
+
+def test_weighting_needs_the_shares(labels: Labels) -> None:
+    with pytest.raises(UserError, match=r"labels\.csv: no column KeptVotes"):
+        make_targets(labels, weight_by_kept_votes=True)
 
 
 def test_subset_keeps_the_given_order(labels: Labels) -> None:
