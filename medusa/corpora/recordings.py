@@ -11,4 +11,5 @@ def missing_recordings(audio: Path, file_names: Sequence[str]) -> list[str]:
     missing = [name for name in file_names if not (audio / name).is_file()]
     if not missing:
         return []
-    return [f"{len(missing):,} of {len(file_names):,} recordings are not in {audio}, for example {missing[0]}"]
+    found = f"{len(missing):,} of {len(file_names):,} recordings are not in {audio}, for example {missing[0]}"
+    return [f"{found}; before features are extracted, add them or remove their rows"]

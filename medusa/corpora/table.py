@@ -12,6 +12,7 @@ import pandas as pd
 
 from medusa.corpora.labels import (
     ATTRIBUTES,
+    KEPT_VOTES,
     NO_CONSENSUS,
     RESERVED,
     SPLIT_SETS,
@@ -102,6 +103,16 @@ def _needed(table: Path, raw: pd.DataFrame, columns: Iterable[str]) -> None:
         raise UserError(f"{table}: no column {missing[0]!r}; the header has {', '.join(map(str, raw.columns))}"[:300])
 
 
+def _check_emotions(table: Path, emotions: Sequence[str]) -> None:
+    """Refuse fewer than two emotions, one named twice, and names that labels.csv uses otherwise."""
+    found = ", ".join(emotions) or "none"
+    if len(emotions) < 2 or len(set(emotions)) < len(emotions):
+        raise UserError(f"{table}: needs at least two emotions, each of another name; found {found}")
+    for name in emotions:
+        if name in (*RESERVED, *NO_CONSENSUS):
+            raise UserError(f"{table}: an emotion cannot be called {name}, which labels.csv uses otherwise; rename it")
+
+
 def _from_classes(
     table: Path, raw: pd.DataFrame, column: str, emotions: Sequence[str]
 ) -> tuple[pd.DataFrame, list[str]]:
@@ -110,8 +121,7 @@ def _from_classes(
     classes = raw[column]
     found = [name for name in classes.unique() if name and name not in NO_CONSENSUS]
     names = list(emotions) or [*(name for name in EMOTIONS if name in found), *sorted(set(found) - set(EMOTIONS))]
-    if len(names) < 2:
-        raise UserError(f"{table}, {column}: needs at least two different classes, found {', '.join(names) or 'none'}")
+    _check_emotions(table, names)
     allowed = f"must be one of {', '.join([*names, *NO_CONSENSUS])}, or empty"
     refuse_rows(table, raw, ~classes.isin([*names, *NO_CONSENSUS, ""]), column, allowed)
     rows = _reserved(raw).assign(EmoClass=classes)
@@ -128,16 +138,17 @@ def _from_emotions(
 ) -> tuple[pd.DataFrame, Votes | None, list[str]]:
     """Rows for `labels_from_table` with every row of numbers divided by its sum; the votes, if they are counts."""
     _needed(table, raw, columns)
-    emotions = tuple(column for column in columns if column != OTHER)
-    if len(emotions) < 2 or len(set(columns)) < len(columns):
-        raise UserError(f"{table}: needs at least two different emotions, got {', '.join(columns)}")
     values = _numbers(table, raw, columns)
+    emotions = tuple(column for column in columns if column != OTHER)
+    _check_emotions(table, emotions)
     labelled = ~np.isnan(values[:, 0])
     counts = pd.DataFrame(values, raw["FileName"], list(columns)).reindex(columns=[*emotions, OTHER], fill_value=0.0)
     voted = Votes(emotions, counts[labelled], ratings={})
     rows = _reserved(raw)
     rows[list(emotions)] = np.nan
     rows.loc[labelled, list(emotions)] = voted.soft_targets()
+    if OTHER in columns and KEPT_VOTES not in raw:
+        rows.loc[labelled, KEPT_VOTES] = voted.kept()
     if "EmoClass" not in raw:
         rows["EmoClass"] = ""
         rows.loc[labelled, "EmoClass"] = voted.consensus()
@@ -189,10 +200,8 @@ def _rescaled(table: Path, rows: pd.DataFrame, scale: tuple[float, float]) -> pd
     for column in ATTRIBUTES:
         values = pd.to_numeric(rows[column], errors="coerce")
         refuse_rows(table, rows, (values < low) | (values > high), column, f"outside --scale {low:g} {high:g}")
-        # Rounding must not carry the highest value beyond 7.
-        rows[column] = (
-            (1 + 6 * (values - low) / (high - low)).clip(1, 7).astype(object).where(values.notna(), rows[column])
-        )
+        scaled = (1 + 6 * (values - low) / (high - low)).clip(1, 7)  # rounding must not carry it beyond 7
+        rows[column] = scaled.astype(object).where(values.notna(), rows[column])
     return rows
 
 

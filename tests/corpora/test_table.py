@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medusa.corpora.labels import read_labels, write_labels
@@ -53,6 +53,7 @@ def test_counts_of_votes_become_shares_and_stay_at_hand() -> None:
     assert labels.emotions == ("Happy", "Angry")
     np.testing.assert_array_equal(labels.targets(), [[0.75, 0.25], [0, 1], [0.5, 0.5], [0, 1]])
     assert labels.table["EmoClass"].tolist() == ["O", "Angry", "X", "O"]
+    assert labels.table["KeptVotes"].tolist() == [0.5, 1, 0.8, 0.25]
     assert labels.table["Partition"].tolist() == PARTITIONS
     assert votes is not None
     assert votes.counts.loc["a.wav"].to_dict() == {"Happy": 3, "Angry": 1, "Other": 4}
@@ -133,6 +134,10 @@ def test_emotions_can_be_named_and_ordered() -> None:
         "Sad",
         "Calm",
     )
+    with pytest.raises(UserError, match="each of another name; found Sad, Sad"):
+        prepared(columns, emotions=["Sad", "Sad"])
+    with pytest.raises(UserError, match="an emotion cannot be called Gender"):
+        prepared(columns | {"Gender": [1, 1]}, emotions=["Sad", "Gender"])
     with pytest.raises(UserError, match=r"line 2 \('a\.wav'\), c: 'Sad': must be one of Fear, Calm, X, O, or empty"):
         prepared(classes, class_column="c", emotions=["Fear", "Calm"])
 
@@ -155,6 +160,7 @@ def test_attributes_are_brought_to_1_to_7() -> None:
         prepared(columns | {"EmoVal": [1, "high", 2]}, scale=(1, 5))
 
 
+@settings(max_examples=30)
 @given(st.floats(-1e3, 1e3), st.floats(0.1, 1e3), st.floats(0, 1))
 def test_any_scale_ends_at_1_and_7(low: float, width: float, share: float) -> None:
     high = low + width
@@ -205,8 +211,9 @@ def test_a_partition_that_is_given_is_kept_and_one_follows_from_split_set() -> N
 
 def test_missing_recordings_are_said_and_what_is_written_reads_back() -> None:
     labels, _, notes = prepared(corpus(8, 2) | {"Gender": ["Male", "Female"] * 8})
-    assert notes[-1] == "16 of 16 recordings are not in audio, for example 0.wav"
+    assert notes[-1].startswith("16 of 16 recordings are not in audio, for example 0.wav; ")
     assert labels.source == Path("labels.csv")
+    assert "KeptVotes" not in labels.table
     write_labels(labels.source, labels)
     assert read_labels(labels.source).table.equals(labels.table)
 
@@ -220,9 +227,11 @@ def test_missing_recordings_are_said_and_what_is_written_reads_back() -> None:
         ({"Sad": [1, 2], "text": ["hm", "oh"]}, "name the emotion columns with --emotions, or one column of classes"),
         ({"Sad": [1, ""], "Fear": [1, 2]}, "line 3 ('b.wav'), Sad: '': must be 0, or all emotions of the row empty"),
         ({"Sad": [0, 2], "Fear": [0, 1]}, "line 2 ('a.wav'), Sad: '0': no emotion is above 0"),
-        ({"Sad": [1, 2]}, "needs at least two different emotions, got Sad"),
-        ({"Sad": [1, 2], "Other": [1, 2]}, "needs at least two different emotions"),
-        ({"EmoClass": ["Sad", "Sad"]}, "table.csv, EmoClass: needs at least two different classes, found Sad"),
+        ({"Sad": [1, 2]}, "table.csv: needs at least two emotions, each of another name; found Sad"),
+        ({"Sad": [1, 2], "Other": [1, 2]}, "needs at least two emotions, each of another name; found Sad"),
+        ({"EmoClass": ["Sad", "Sad"]}, "table.csv: needs at least two emotions, each of another name; found Sad"),
+        ({"Unnamed: 0": [0, 1], "Sad": [1, 2]}, "'Unnamed: 0', which cannot be an emotion; remove it"),
+        ({"O": [0, 1], "Sad": [1, 2]}, "an emotion cannot be called O, which labels.csv uses otherwise"),
         ({"EmoClass": ["", ""], "Sad": ["", ""], "Fear": ["", ""]}, "no row has an emotion"),
         ({"SpkrID": ["1", "2"]}, "no column 'EmoClass'; the header has FileName, SpkrID"),
         ({"EmoClass": ["Sad", "Fear"], "Partition": ["train", "valid"]}, "line 3 ('b.wav'), Partition: 'valid'"),
