@@ -18,17 +18,18 @@ from medusa.corpora.agreement import (
 )
 from medusa.corpora.labels import ATTRIBUTE_NAMES
 from medusa.corpora.votes import OTHER, Votes
-from medusa.evaluation.datacard_tables import ALL, CLASS_NAMES, count, decimals, part, percent
+from medusa.evaluation.datacard_tables import ALL, CLASS_NAMES, Corpus, count, decimals, part, percent
 from medusa.evaluation.page import NO_VALUE, Table
 
 
-def annotators_table(votes_of: Mapping[str, Votes]) -> Table:
+def annotators_table(corpus: Corpus) -> Table:
     """How many votes there are, for what, and how far apart, in each group of rows."""
     lines: list[dict[str, Any]] = []
-    for group, votes in votes_of.items():
+    targets = corpus.labels.targets()  # a target may count more than the votes do: secondary emotions
+    for group, votes in corpus.votes_of.items():
         given = raters(votes.counts)
         given = given[given > 0]
-        bits = entropy(votes.soft_targets())
+        bits = entropy(targets[corpus.groups[group]])
         lines.append(
             {
                 "partition": group,
@@ -57,7 +58,7 @@ def annotators_table(votes_of: Mapping[str, Votes]) -> Table:
         ]
         for line in lines
     ]
-    emotions = len(next(iter(votes_of.values())).emotions)
+    emotions = len(corpus.labels.emotions)
     note = f"Entropy of the soft target: 0 bits where all votes are for one emotion, at most {np.log2(emotions):.2f}."
     title = "Annotators"
     last = frozenset({len(lines) - 1})

@@ -123,7 +123,7 @@ def vote_shares(shares: Floats, classes: Sequence[str], rows: Sequence[int], cho
         axes.set_xticks(range(len(choices)), names, rotation=40, ha="right", rotation_mode="anchor")
         heads = [f"{short(name, 18)} ({count:,})" for name, count in zip(classes, rows, strict=True)]
         axes.set_yticks(range(len(classes)), heads)
-        axes.set(xlabel="what annotators said", ylabel="consensus (utterances)")
+        axes.set(xlabel="what annotators said", ylabel="most votes for (utterances)")
         white_cells(axes, len(choices), len(classes))
         bar = figure.colorbar(image, ax=axes, shrink=0.9, pad=0.02, aspect=28)
         bar.set_label("mean share of votes (%)")

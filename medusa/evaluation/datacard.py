@@ -49,7 +49,7 @@ FILES = ("datacard.html", "datacard.md", "datacard.json")
 def write_datacard(out: Path, title: str, prepared: Prepared, audio: Path | None) -> Path:
     """Write the data card of a corpus beside its labels.csv, which is there already.
 
-    The same corpus gives the same bytes, wherever it lies.
+    The same corpus gives the same bytes, wherever it lies (unless a note names a folder).
 
     Args:
         out: Folder of labels.csv.
@@ -88,18 +88,21 @@ def write_datacard(out: Path, title: str, prepared: Prepared, audio: Path | None
 
 def datacard(title: str, corpus: Corpus, notes: list[str], distributions: dict[str, Distribution]) -> Page:
     """The page; `distributions` are those of `distributions_of`."""
-    sections = [_overview(corpus, notes), _classes(corpus), _partitions(corpus), _durations(corpus, distributions)]
+    sections = [_overview(corpus), _classes(corpus), _partitions(corpus), _durations(corpus, distributions)]
     if "attributes" in distributions:
         figure = _histograms(distributions["attributes"], "Attributes: distribution over the labelled rows")
         sections.append(Section("attributes", "Attributes", [Row([figure]), Row([attributes_table(corpus)])]))
     sections.append(_agreement(corpus, distributions))
+    if notes:
+        sentences = [f"{note[:1].upper()}{note[1:]}{'' if note.endswith('.') else '.'}" for note in notes]
+        sections.append(Section("notes", "Notes", [*map(Text, sentences)]))
     return Page(f"Data card: {title}", sections)
 
 
 # --- sections ---------------------------------------------------------------------------------------
 
 
-def _overview(corpus: Corpus, notes: list[str]) -> Section:
+def _overview(corpus: Corpus) -> Section:
     labels = corpus.labels
     unlabelled = len(labels.partition("unlabelled"))
     speakers = len(set(labels.table["SpkrID"]) - {""})
@@ -114,7 +117,7 @@ def _overview(corpus: Corpus, notes: list[str]) -> Section:
         what = f"Krippendorff's alpha over {choices(votes)} (1: full agreement, 0: chance)"
         cards.append((decimals(alpha_of_classes(votes)), what))
     emotions = f"{len(labels.emotions)} emotions: {', '.join(labels.emotions)}."
-    return Section("overview", "What is in it", [Cards(cards), Text(emotions), *map(Text, notes)])
+    return Section("overview", "What is in it", [Cards(cards), Text(emotions)])
 
 
 def _classes(corpus: Corpus) -> Section:
@@ -180,7 +183,7 @@ def _agreement(corpus: Corpus, distributions: dict[str, Distribution]) -> Sectio
         blocks.append(Text("Left out: the corpus says what each utterance is, not what each annotator said."))
     else:
         votes = votes_of[ALL]
-        blocks += [Row([alpha_table(votes_of)]), Row([annotators_table(votes_of)])]
+        blocks += [Row([alpha_table(votes_of)]), Row([annotators_table(corpus)])]
         blocks += [Row([_strengths_figure(votes_of)]), Row([strengths_table(votes_of)]), Row([_votes_figure(votes)])]
     titles = {"annotators": "Annotators per utterance", "entropy": "Entropy of the soft targets"}
     figures = [_histograms(distributions[name], title) for name, title in titles.items() if name in distributions]

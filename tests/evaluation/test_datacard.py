@@ -6,6 +6,7 @@ import json
 import math
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def prepared(folder: Path, attributes: bool = True, voted: bool = True) -> Prepa
         table[column] = [row[position] for row in ROWS.values()]
     labels = labels_from_table(folder / "labels.csv", table)
     write_labels(labels.source, labels)
-    return Prepared(labels, votes if voted else None, [NOTE])
+    return Prepared(labels, votes if voted else None, [NOTE, "all is said"])
 
 
 @pytest.fixture(scope="module")
@@ -97,8 +98,8 @@ def test_what_the_card_is_about(folder: Path, numbers: dict[str, Any]) -> None:
     assert numbers["labels_sha256"] == sha256(folder / "labels.csv")
     assert (numbers["rows"], numbers["emotions"]) == (7, list(EMOTIONS))
     assert (numbers["missing_recordings"], numbers["unreadable_recordings"]) == (1, 1)
-    assert numbers["notes"][0] == NOTE
-    assert numbers["notes"][1].endswith("no row in labels.csv, left out here: 1.")
+    assert numbers["notes"][:2] == [NOTE, "all is said"]
+    assert numbers["notes"][2].endswith("no row in labels.csv, left out here: 1.")
 
 
 def test_rows_classes_speakers_and_genders_are_counted(numbers: dict[str, Any]) -> None:
@@ -162,6 +163,15 @@ def test_votes_are_counted_and_only_those_of_the_corpus(numbers: dict[str, Any])
     }
 
 
+def test_entropy_is_that_of_the_targets_which_may_count_more_than_the_votes(tmp_path: Path) -> None:
+    ready = prepared(tmp_path)
+    table = ready.labels.table.copy()
+    table.loc[table["Partition"] != "", list(EMOTIONS)] = 0.5
+    write_datacard(tmp_path, "even", ready._replace(labels=replace(ready.labels, table=table)), audio=None)
+    lines = by(read(tmp_path)["tables"]["annotators"], "partition")
+    assert {part: line["entropy_bits_mean"] for part, line in lines.items()} == dict.fromkeys(lines, 1)
+
+
 def test_alpha_and_what_annotators_said_by_class(numbers: dict[str, Any]) -> None:
     alpha = by(numbers["tables"]["alpha"], "measure")
     # train, nominal: 4+0, 3+1, 1+1 votes. Within: (0 + 2*3/3 + 2*1/1)/10; among all: 2*8*2/(10*9).
@@ -189,6 +199,7 @@ def test_the_page_is_well_formed_loads_nothing_and_escapes_what_it_is_told(folde
     assert all(source.startswith("data:image/png;base64,") for source in images)
     text = "".join(document.itertext())
     assert NOTE in text
+    assert "All is said." in text
     assert "1 of 4 speakers are in more than one partition (1)" in text
     assert "1 of 7 rows have no recording, for example d.wav" in text
     assert "1 of 7 rows have a file that is no audio, for example g.wav" in text
