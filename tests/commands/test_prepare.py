@@ -1,3 +1,4 @@
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -6,6 +7,8 @@ import pytest
 
 from medusa.__main__ import main
 from medusa.corpora.labels import read_labels
+from medusa.corpora.msp_layout import write_msp_layout
+from medusa.corpora.synthetic import plan
 from medusa.corpora.transcripts import read_transcripts
 from medusa.files import read_json
 
@@ -148,3 +151,28 @@ def test_a_table_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFix
     error = capsys.readouterr().err
     assert error.startswith(f"error: {table}, line 2 ('0.wav'), mood: 'Calm': must be a number")
     assert error.count("\n") == 1
+
+
+def test_msp_podcast_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root, out = tmp_path / "msp", tmp_path / "out"
+    write_msp_layout(root, [clip.utterance for clip in plan(120, 4)])
+    command = ["prepare", "msp-podcast", "--root", str(root), "--out", str(out), "--holdout", "0.2", "--dev", "0.1"]
+    main(command)
+    labels, written = read_labels(out / "labels.csv"), (out / "labels.csv").read_bytes()
+    rows = labels.table["Partition"].value_counts().to_dict()
+    assert rows[""] == 8
+    assert rows["train"] > rows["test"] > rows["dev"] > 0
+    assert labels.kept_votes().min() < 1
+    shown = capsys.readouterr().out.splitlines()
+    assert "no speaker is in two partitions" in shown
+    assert "8 rows of Test3 have no labels" in shown
+    paths = [f"paths.{name}={path}" for name, path in (
+        ("labels", out / "labels.csv"), ("audio", root / "Audios"), ("transcripts", out / "transcripts.csv")
+    )]  # fmt: skip
+    words = ["python", "extract_features.py", "configs/features/whisper-asr.yaml", *paths]
+    assert shown[-1] == f"next: {shlex.join(words)}"
+
+    other = root / "Labels" / "labels_detailed_2.0.csv"
+    main([*command, "--by", "utterance", "--secondary", "--seed", "2", "--annotations", str(other)])
+    assert "split by utterance: speakers are in several partitions" in capsys.readouterr().out
+    assert (out / "labels.csv").read_bytes() != written

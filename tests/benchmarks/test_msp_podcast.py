@@ -1,0 +1,30 @@
+from pathlib import Path
+
+import pytest
+
+from benchmarks.msp_podcast import LAYOUTS, main, make_release, read_once
+from medusa.corpora.labels import read_labels
+
+
+def test_a_made_up_release_says_the_same_in_every_layout(tmp_path: Path) -> None:
+    make_release(tmp_path, rows=40, annotations=230)
+    found = []
+    for file in LAYOUTS.values():
+        measured = read_once(tmp_path, file, secondary=False)
+        assert measured["seconds"] > 0
+        assert 0.01 < measured["GiB"] < 20
+        found.append(read_labels(tmp_path / "labels.csv").table)
+    assert len(found[0]) == 40
+    assert all(table.equals(found[0]) for table in found)
+
+
+def test_the_table_has_a_line_for_each_layout(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("benchmarks.msp_podcast.measure", lambda *_: {"seconds": 1.25, "GiB": 0.5})
+    monkeypatch.setattr("sys.argv", ["msp_podcast.py", "--rows", "40", "--annotations", "200"])
+    main()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "200 annotations of 40 recordings"
+    assert [line[:12].strip() for line in lines[2:]] == list(LAYOUTS)
+    assert [line.split()[-4:] for line in lines[2:]] == [["1.2", "0.50", "1.2", "0.50"]] * 3
