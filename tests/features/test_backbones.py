@@ -285,3 +285,25 @@ def test_weights_that_are_not_in_the_checkpoint_are_not_made_up(checkpoint: Chec
     )
     with pytest.raises(UserError, match=r"does not hold all weights.*layer\.2\.output\.dense\.bias"):
         load(folder, "text")
+
+
+@pytest.mark.parametrize(("name", "prefix"), [("wavlm", ""), ("hubert", "hubert.")])
+def test_names_of_older_checkpoints_are_understood(
+    checkpoint: Checkpoint, tmp_path: Path, name: str, prefix: str
+) -> None:
+    """As on the hub: weight norm as weight_g and weight_v, HuBERT below the head it was fine-tuned with."""
+    from safetensors.torch import load_file, save_file
+
+    folder = copy_without(checkpoint(name), tmp_path)
+    parametrised = "parametrizations.weight.original"
+    tensors = {
+        prefix + key.replace(f"{parametrised}0", "weight_g").replace(f"{parametrised}1", "weight_v"): value
+        for key, value in load_file(folder / "model.safetensors").items()
+    }
+    assert sum(key.endswith(("weight_g", "weight_v")) for key in tensors) == 2
+    head = {"lm_head.weight": torch.ones(4, WIDTH), "lm_head.bias": torch.ones(4)} if prefix else {}
+    save_file(tensors | head, folder / "model.safetensors", {"format": "pt"})
+    samples = clips("speech")[0]
+    layers = {"take": [0, -1], "combine": "concat"}
+    expected = load(checkpoint(name), "speech", layers=layers).features([samples])[0]
+    np.testing.assert_array_equal(load(folder, "speech", layers=layers).features([samples])[0], expected)

@@ -117,6 +117,29 @@ def test_settings_that_do_not_fit_are_refused(model: Path) -> None:
         load(model)
 
 
+def test_a_model_of_the_hub_is_known_by_its_commit(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commit = "a1" * 20
+    cached = model / "snapshots" / commit
+    cached.mkdir(parents=True)
+    (model / "model.bin").rename(cached / "model.bin")
+
+    def download(hub_id: str, revision: str | None) -> str:
+        if hub_id != "someone/tiny":
+            raise OSError("404 Client Error\nRepository Not Found")
+        return str(cached)
+
+    monkeypatch.setattr(sys.modules["faster_whisper"], "download_model", download, raising=False)
+    recognizer = load("someone/tiny")
+    assert (recognizer.commit, recognizer.weights_sha256) == (commit, None)
+    assert f"someone/tiny is not pinned, main is commit {commit} today" in capsys.readouterr().err
+    load("someone/tiny", revision=commit)
+    assert capsys.readouterr().err == ""
+    with pytest.raises(UserError, match=r"someone/else cannot be loaded \(404 Client Error\)"):
+        load("someone/else")
+
+
 def test_without_the_package_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "faster_whisper", None)
     with pytest.raises(UserError, match=r"not installed; see requirements-cuda\.txt, or set asr\.engine=transformers"):
