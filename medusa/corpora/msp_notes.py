@@ -33,7 +33,7 @@ def on_annotations(said: Annotations, rows: pd.DataFrame, secondary: bool) -> li
 
 
 def on_targets(rows: pd.DataFrame, votes: Votes) -> list[str]:
-    """Rows whose soft target is not all that was said, or none."""
+    """Rows whose soft target is not all that was said, or none; `votes` are those that the target counts."""
     kept, voted = votes.kept(), votes.counts.to_numpy().any(axis=1)
     counts = [
         (int((voted & (kept < 1)).sum()), "rows have votes for Other, which their soft target drops"),

@@ -7,7 +7,7 @@
 
 The challenge release has no labelled test rows: Train and Development are pooled, and part of the pool is held out. A
 speaker is in one partition only, because a model that has heard a test speaker in training scores better than on new
-speakers. The paper does not say that it did so; `by="utterance"` does not.
+speakers. The paper does not say how it split; `by="utterance"` does not look at speakers.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def prepare(
     labels = labels_from_table(root / "Labels" / "labels_consensus.csv", pd.concat([rows, test3], ignore_index=True))
     notes = [
         *on_annotations(said, rows, secondary),
-        *on_targets(rows, votes),
+        *on_targets(rows, counted),
         *on_consensus(rows, votes),
         *on_partition(rows, test3, splits, by),
     ]

@@ -156,6 +156,16 @@ def test_a_secondary_emotion_shares_the_vote_of_its_annotator(root: Path, layout
     assert result.votes.counts.loc[AGREED, "Angry"] == 2  # the votes stay those of the main choice
 
 
+def test_a_secondary_emotion_can_be_all_that_a_target_has(root: Path) -> None:
+    afraid = (ALL_OTHER, "W3")
+    one_field(root / "Labels", [one._replace(secondary="Other,Fear") if one[:2] == afraid else one for one in SAID])
+    assert ALL_OTHER not in targets(root)
+    assert targets(root, secondary=True)[ALL_OTHER] == {"Fear": 1.0}
+    result = prepared(root, secondary=True)
+    assert result.labels.table.set_index("FileName").loc[ALL_OTHER, "KeptVotes"] == 0.25  # half of one vote of two
+    assert not any("only votes for Other" in note for note in result.notes)
+
+
 def test_votes_and_ratings_are_counted_for_every_row_of_the_consensus_file(root: Path) -> None:
     votes = prepared(root).votes
     assert votes is not None
