@@ -294,17 +294,38 @@ def test_another_kind_of_model_is_refused(corpus: Path, checkpoint: Checkpoint) 
         transcribe(config(corpus, checkpoint("wavlm")))
 
 
-def test_a_multilingual_model_is_told_language_and_task(corpus: Path, whisper: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def many(whisper: Path, tmp_path: Path) -> Path:
+    """The same model, two of its words now the languages it knows."""
     generation = GENERATION | {
         "is_multilingual": True,
-        "lang_to_id": {"<|de|>": 0, "<|en|>": 1},
+        "lang_to_id": {"<|de|>": 0, "<|en|>": 6},
         "task_to_id": {"transcribe": 2, "translate": 3},
     }
-    many = tmp_path / "many"
-    many.mkdir()
-    for file in whisper.iterdir():
-        shutil.copyfile(file, many / file.name)
-    (many / "generation_config.json").write_text(json.dumps(generation))
+    path = tmp_path / "many"
+    shutil.copytree(whisper, path)
+    (path / "generation_config.json").write_text(json.dumps(generation))
+    return path
+
+
+def test_the_language_of_each_window_is_the_likelier_where_the_config_leaves_it_open(corpus: Path, many: Path) -> None:
+    model = hf.WhisperForConditionalGeneration.from_pretrained(many).eval()
+    spectrogram = hf.WhisperFeatureExtractor.from_pretrained(many)
+    clips = [np.roll(sound(name), shift) * 10 for name in NAMES for shift in (0, 700)]
+    expected = []
+    for clip in clips:
+        features = spectrogram(clip, sampling_rate=16_000, return_tensors="pt").input_features
+        with torch.no_grad():
+            logits = model(input_features=features, decoder_input_ids=torch.tensor([[START]])).logits[0, 0]
+        expected.append("en" if logits[6] > logits[0] else "de")
+    assert len(set(expected)) == 2
+    told = {code: TransformersRecognizer(config(corpus, many, asr={"language": code}), CPU) for code in ("de", "en")}
+    alone = [told[code].transcribe([clip])[0] for code, clip in zip(expected, clips, strict=True)]
+    detecting = TransformersRecognizer(config(corpus, many, batch_size=4), CPU)
+    assert detecting.transcribe(clips) == alone
+
+
+def test_a_multilingual_model_is_told_language_and_task(corpus: Path, many: Path) -> None:
     prompts = []
     for language in ("de", "en"):
         recognizer = TransformersRecognizer(config(corpus, many, asr={"language": language}), CPU)
@@ -317,7 +338,7 @@ def test_a_multilingual_model_is_told_language_and_task(corpus: Path, whisper: P
         recognizer.model.model.decoder.forward = record
         recognizer.options["max_new_tokens"] = 1
         recognizer.transcribe([sound("d.wav")])
-    assert prompts == [[[START, 0, 2, NO_TIMESTAMPS]], [[START, 1, 2, NO_TIMESTAMPS]]]
+    assert prompts == [[[START, 0, 2, NO_TIMESTAMPS]], [[START, 6, 2, NO_TIMESTAMPS]]]
     with pytest.raises(UserError, match=r"fr: .* does not know this language"):
         TransformersRecognizer(config(corpus, many, asr={"language": "fr"}), CPU)
 
