@@ -17,15 +17,16 @@ ROOMS = (
 )
 """From left to right: a room imports only itself and rooms to its left. Scripts stand to the right of all."""
 
-KEPT_TO = {
+KEPT_TO: dict[str, str | tuple[str, ...]] = {
     "transformers": "medusa/features/",
     "tokenizers": "medusa/features/",
-    "huggingface_hub": "medusa/features/",
+    "huggingface_hub": ("medusa/features/", "medusa/app/"),
     "librosa": "medusa/audio.py",
     "soundfile": "medusa/audio.py",
     "soxr": "medusa/audio.py",
     "torchaudio": "medusa/audio.py",
     "rich": "medusa/workflow/",
+    "gradio": "medusa/app/serve.py",
 }
 UNPICKLERS = {"pickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
 UNPICKLING_CALLS = {"torch.load", "pd.read_pickle", "pandas.read_pickle", "torch.jit.load"}

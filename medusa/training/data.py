@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -13,7 +14,6 @@ from torch.utils.data import DataLoader, Dataset
 
 from medusa.corpora.labels import Labels
 from medusa.errors import UserError
-from medusa.features.store import FeatureStore
 
 TargetKind = Literal["soft", "soft_consensus", "one_hot", "argmax"]
 
@@ -98,6 +98,20 @@ class Examples(Protocol):
         ...
 
 
+class Features(Protocol):
+    """Features of one backbone by utterance id: a `FeatureStore`, or the like in memory."""
+
+    path: Path
+    """For messages."""
+    dim: int
+
+    def __contains__(self, utterance: object) -> bool: ...
+
+    def read(self, utterance: str) -> np.ndarray:
+        """Shape = (frames, dim)."""
+        ...
+
+
 class FeatureExamples:
     """Feature sequences of one or more modalities, read from their stores when asked for.
 
@@ -105,7 +119,7 @@ class FeatureExamples:
         UserError: an utterance has no features; names it and the store.
     """
 
-    def __init__(self, targets: Targets, stores: Sequence[FeatureStore]) -> None:
+    def __init__(self, targets: Targets, stores: Sequence[Features]) -> None:
         self.targets, self.stores = targets, stores
         for store in stores:
             missing = [utterance for utterance in targets.ids if utterance not in store]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from medusa.errors import UserError
 from medusa.features.store import FeatureStore
 from medusa.files import sha256
 from medusa.models.deepser import DeepSER
+from medusa.training.data import Features
 from medusa.training.loop import Recipe, Stage
 
 if TYPE_CHECKING:
@@ -28,7 +30,16 @@ def open_stores(config: DeepSERConfig) -> list[FeatureStore]:
     return [FeatureStore(config.paths.features / name) for name in config.features]
 
 
-def build_model(config: DeepSERConfig, labels: Labels, stores: list[FeatureStore], device: torch.device) -> DeepSER:
+class Outputs(Protocol):
+    """What a network is to say: `Labels`, or what a bundle keeps of them."""
+
+    @property
+    def emotions(self) -> Sequence[str]: ...
+    @property
+    def attributes(self) -> Sequence[str]: ...
+
+
+def build_model(config: DeepSERConfig, labels: Outputs, stores: Sequence[Features], device: torch.device) -> DeepSER:
     """A freshly initialised network; its weights depend on the seed alone (input statistics: `feature_statistics`)."""
     torch.manual_seed(config.seed)
     settings = config.model

@@ -1,0 +1,241 @@
+"""A bundle, loaded: recordings in, emotions out.
+
+from medusa import Medusa
+
+medusa = Medusa.from_pretrained("bundle")          # a folder, or a hub id
+medusa.predict(["a.wav", "b.mp3"])                 # a pandas.DataFrame, one row a recording
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from huggingface_hub import ModelHubMixin, snapshot_download
+
+from medusa.app.answers import Answer, Labelling
+from medusa.app.description import BACKBONES, BundledMember, read_description
+from medusa.app.segments import Segment, Segmenter, windows
+from medusa.audio import read_audio
+from medusa.config.schema import Compute, ExtractConfig, TranscribeConfig
+from medusa.device import prepare_device
+from medusa.ensemble.posteriors import Stack
+from medusa.ensemble.stacking import build_metaclassifier
+from medusa.errors import UserError
+from medusa.features.asr import load_recognizer
+from medusa.features.backbones import FeatureBackbone, load_backbone
+from medusa.features.store import storable
+from medusa.models.deepser import DeepSER
+from medusa.models.metaclassifier import MetaClassifier
+from medusa.training.checkpoint import load_weights
+from medusa.training.data import FeatureExamples, StackedExamples, Targets
+from medusa.training.evaluate import predict
+from medusa.training.member import build_model
+
+BATCH = 8
+"""Pieces of recordings that are worked on at once."""
+
+
+class Medusa(ModelHubMixin, library_name="medusa-ser", tags=["speech-emotion-recognition"]):
+    """A trained ensemble; make one with `Medusa.from_pretrained`.
+
+    Args:
+        folder: The bundle.
+        device: auto, cpu, cuda or cuda:1.
+        threads: CPU threads, 0: as torch has it.
+
+    Raises:
+        UserError: not a bundle, or one that is damaged; or a pretrained model cannot be loaded.
+    """
+
+    def __init__(self, folder: Path, device: str = "auto", threads: int = 0) -> None:
+        # The mixin would keep these words in a config.json of its own; bundle.json says all.
+        self._hub_mixin_config = None
+        self.folder, self.description = Path(folder), read_description(Path(folder))
+        self.device = prepare_device(Compute(device=device, threads=threads))
+        description = self.description
+        names = [member.name for member in description.members]
+        self.labelling = Labelling(
+            description.emotions, description.attributes, names, description.abstention.threshold
+        )
+        self._backbones = {name: self._load_backbone(config) for name, config in description.features.items()}
+        self._recognizer = None
+        if description.transcripts is not None:
+            self._recognizer = load_recognizer(self._placed(description.transcripts), self.device)
+        self._members = [self._load_member(member) for member in description.members]
+        self._soup = self._load_soup()
+
+    # --- as models on a hub ---
+
+    @classmethod
+    def _from_pretrained(
+        cls, *, model_id: str, revision: str | None = None, cache_dir: str | Path | None = None,
+        force_download: bool = False, local_files_only: bool = False, token: str | bool | None = None, **options: Any,
+    ) -> Medusa:  # fmt: skip
+        if Path(model_id).is_dir():
+            return cls(Path(model_id), **options)
+        if model_id.startswith((".", "/")):
+            raise UserError(f"{model_id}: no such bundle; make one with: python -m medusa bundle RUNS --out DIR")
+        folder = snapshot_download(
+            model_id, revision=revision, cache_dir=cache_dir, force_download=force_download,
+            local_files_only=local_files_only, token=token,
+        )  # fmt: skip
+        return cls(Path(folder), **options)
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        """Copy the bundle, byte for byte."""
+        shutil.copytree(self.folder, save_directory, dirs_exist_ok=True)
+
+    # --- predicting ---
+
+    def predict(self, paths: Sequence[str | Path], cut: Segmenter = windows) -> pd.DataFrame:
+        """What the ensemble says of recordings, one row each (columns as `medusa.app.answers.Answer.summary`).
+
+        Args:
+            paths: Recordings in any format that libsndfile reads.
+            cut: How long recordings are cut.
+
+        Raises:
+            UserError: a recording is missing or cannot be decoded; `answers` goes on with the others instead.
+        """
+        rows = []
+        for answer in self.answers(map(Path, paths), cut):
+            if isinstance(answer, UserError):
+                raise answer
+            rows.append(answer.summary())
+        return pd.DataFrame(rows)
+
+    def answers(self, paths: Iterable[Path], cut: Segmenter = windows) -> Iterator[Answer | UserError]:
+        """For each recording, in order, the answer, or the error that says why there is none.
+
+        A few recordings are held at a time, so that a folder of any size takes the same memory.
+        """
+        waiting: list[tuple[Path, list[Segment] | UserError]] = []
+        for path in paths:
+            try:
+                waiting.append((path, cut(read_audio(path))))
+            except UserError as error:
+                waiting.append((path, error))
+            if sum(len(one) for _, one in waiting if not isinstance(one, UserError)) >= BATCH:
+                yield from self._answer(waiting)
+                waiting = []
+        yield from self._answer(waiting)
+
+    def _answer(self, recordings: list[tuple[Path, list[Segment] | UserError]]) -> Iterator[Answer | UserError]:
+        readable = [(path, segments) for path, segments in recordings if not isinstance(segments, UserError)]
+        try:
+            answers = iter(self._judge(readable))
+        except UserError as error:  # of one recording: features that are not finite
+            if len(recordings) == 1:
+                yield error
+                return
+            for one in recordings:
+                yield from self._answer([one])
+            return
+        for _, segments in recordings:
+            yield segments if isinstance(segments, UserError) else next(answers)
+
+    def _judge(self, recordings: list[tuple[Path, list[Segment]]]) -> list[Answer]:
+        clips = {
+            f"{path}, {segment.start:.1f} s": segment.samples for path, segments in recordings for segment in segments
+        }
+        if not clips:
+            return []
+        texts = self._transcribe(list(clips.values()))
+        stores = self._features(clips, texts)
+        stack = self._stack(list(clips), stores)
+        soup = predict(self._soup, StackedExamples(self._nothing(stack.ids), stack.inputs), BATCH)
+        answers, first = [], 0
+        for path, segments in recordings:
+            part = slice(first, first + len(segments))
+            first += len(segments)
+            # A linear layer may leave the scale; what is reported stays on it.
+            attributes = soup.attributes[part].clip(1, 7)
+            answers.append(
+                Answer(
+                    path, self.labelling, segments, texts[part],
+                    soup.probabilities[part], attributes, stack.posteriors[part],
+                )
+            )  # fmt: skip
+        return answers
+
+    def _transcribe(self, clips: list[np.ndarray]) -> list[str]:
+        if self._recognizer is None:
+            return [""] * len(clips)
+        batches = [clips[start : start + BATCH] for start in range(0, len(clips), BATCH)]
+        return [transcript.text for batch in batches for transcript in self._recognizer.transcribe(batch)]
+
+    def _features(self, clips: Mapping[str, np.ndarray], texts: list[str]) -> dict[str, _Held]:
+        """One store of features for each that a member reads."""
+        stores, names = {}, list(clips)
+        for store, backbone in self._backbones.items():
+            inputs: Sequence[Any] = texts if backbone.config.backbone.kind == "text" else list(clips.values())
+            batches = [inputs[start : start + BATCH] for start in range(0, len(inputs), BATCH)]
+            values = [value for batch in batches for value in backbone.features(batch)]
+            stores[store] = _Held(store, backbone.dim, dict(zip(names, values, strict=True)))
+        return stores
+
+    def _stack(self, ids: list[str], stores: Mapping[str, _Held]) -> Stack:
+        predictions = []
+        for member, model in zip(self.description.members, self._members, strict=True):
+            examples = FeatureExamples(self._nothing(ids), [stores[name] for name in member.config.features])
+            bf16 = member.config.compute.precision == "bf16"
+            predictions.append(predict(model, examples, member.config.training.batch_size, bf16))
+        posteriors, attributes = (np.stack(values, axis=1) for values in zip(*predictions, strict=True))
+        return Stack(ids, posteriors, attributes, tuple(self.labelling.members))
+
+    def _nothing(self, ids: list[str]) -> Targets:
+        """Rows whose targets nobody knows."""
+        rows, emotions, attributes = len(ids), len(self.labelling.emotions), len(self.labelling.attributes)
+        unknown = np.full(rows, -1)
+        return Targets(ids, np.zeros((rows, emotions), np.float32), np.zeros((rows, attributes), np.float32), unknown)
+
+    # --- loading ---
+
+    def _placed(self, config: TranscribeConfig) -> TranscribeConfig:
+        """With the model where the bundle lies."""
+        return config.model_copy(update={"asr": config.asr.model_copy(update={"model": self._model(config.asr.model)})})
+
+    def _load_backbone(self, config: ExtractConfig) -> FeatureBackbone:
+        backbone = config.backbone
+        if backbone.model is not None:
+            backbone = backbone.model_copy(update={"model": self._model(backbone.model)})
+        return load_backbone(config.model_copy(update={"backbone": backbone}), self.device)
+
+    def _model(self, name: str) -> str:
+        return str(self.folder / name) if name.startswith(f"{BACKBONES}/") else name
+
+    def _load_member(self, member: BundledMember) -> DeepSER:
+        stores = [_Held(name, dim, {}) for name, dim in zip(member.config.features, member.input_dims, strict=True)]
+        model = build_model(member.config, self.description, stores, self.device)
+        load_weights(model, self.folder / "members" / member.name)
+        return model
+
+    def _load_soup(self) -> MetaClassifier:
+        names, emotions = self.labelling.members, len(self.labelling.emotions)
+        posteriors = np.zeros((0, len(names), emotions), np.float32)
+        attributes = np.zeros((0, len(names), len(self.labelling.attributes)), np.float32)
+        empty = Stack([], posteriors, attributes, tuple(names))
+        config = self.description.ensemble
+        model = build_metaclassifier(config, empty, config.seeds[0], self.device)
+        load_weights(model, self.folder / "soup")
+        return model
+
+
+class _Held:
+    """Features of a few clips in memory, in the place of a feature store; values pass through float16 as there."""
+
+    def __init__(self, name: str, dim: int, values: Mapping[str, np.ndarray]) -> None:
+        self.path, self.dim = Path(name), dim
+        self._values = {clip: storable(clip, own) for clip, own in values.items()}
+
+    def __contains__(self, utterance: object) -> bool:
+        return utterance in self._values
+
+    def read(self, utterance: str) -> np.ndarray:
+        """Shape = (frames, dim), float16."""
+        return self._values[utterance]

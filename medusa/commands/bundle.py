@@ -1,0 +1,28 @@
+"""`python -m medusa bundle RUNS`: a trained ensemble as one folder, to keep, share and call."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELP = "write a trained ensemble as one folder that turns recordings into emotions"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument(
+        "runs", type=Path, metavar="RUNS", help="folder with members/ and ensembles/, such as runs/demo"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the bundle")
+    parser.add_argument("--ensemble", metavar="NAME", help="which ensemble (default: the one with most members)")
+    parser.add_argument("--about", default="", metavar="TEXT", help="what it was trained on, for the model card")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the bundle and say how to use it."""
+    from medusa.app.bundle import write_bundle
+
+    description = write_bundle(args.runs, args.out, args.ensemble, args.about)
+    size = sum(file.stat().st_size for file in args.out.rglob("*") if file.is_file())
+    print(f"ensemble {description.name}: {len(description.members)} members, {size / 1e6:.0f} MB")
+    print(f"bundle: {args.out}\nnext: python -m medusa predict {args.out} RECORDING")
