@@ -217,11 +217,11 @@ class Medusa(ModelHubMixin, library_name="medusa-ser", tags=["speech-emotion-rec
 
     def _load_soup(self) -> MetaClassifier:
         names, emotions = self.labelling.members, len(self.labelling.emotions)
-        posteriors = np.zeros((0, len(names), emotions), np.float32)
-        attributes = np.zeros((0, len(names), len(self.labelling.attributes)), np.float32)
-        empty = Stack([], posteriors, attributes, tuple(names))
+        posteriors = np.zeros((1, len(names), emotions), np.float32)
+        attributes = np.zeros((1, len(names), len(self.labelling.attributes)), np.float32)
+        one_row = Stack(["any"], posteriors, attributes, tuple(names))
         config = self.description.ensemble
-        model = build_metaclassifier(config, empty, config.seeds[0], self.device)
+        model = build_metaclassifier(config, one_row, config.seeds[0], self.device)
         load_weights(model, self.folder / "soup")
         return model
 
