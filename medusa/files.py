@@ -34,6 +34,33 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Give an empty folder beside `path`; on success it takes the place of `path`, else `path` stays as it was.
+
+    The folder before is moved aside first, so that a crash loses neither; `finish_swap` clears up after one.
+    """
+    finish_swap(path)
+    fresh, old = path.with_name(f".{path.name}.new"), path.with_name(f".{path.name}.old")
+    fresh.mkdir(parents=True)
+    try:
+        yield fresh
+        if path.exists():
+            path.rename(old)
+        fresh.rename(path)
+    finally:
+        finish_swap(path)
+
+
+def finish_swap(path: Path) -> None:
+    """Put the old folder back where `atomic_folder` was stopped between two renames; remove what else it left."""
+    old = path.with_name(f".{path.name}.old")
+    if old.exists() and not path.exists():
+        old.rename(path)
+    for left_over in (old, path.with_name(f".{path.name}.new")):
+        shutil.rmtree(left_over, ignore_errors=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
     with atomic_path(path) as temporary:

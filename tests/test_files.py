@@ -9,7 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medusa.errors import UserError
-from medusa.files import atomic_path, inside, lock, read_csv, read_json, sha256, write_csv, write_json, write_text
+from medusa.files import (
+    atomic_folder,
+    atomic_path,
+    finish_swap,
+    inside,
+    lock,
+    read_csv,
+    read_json,
+    sha256,
+    write_csv,
+    write_json,
+    write_text,
+)
 
 
 class TestAtomicPath:
@@ -44,6 +56,40 @@ class TestAtomicPath:
 def test_text_is_utf8_with_unix_line_ends(tmp_path: Path) -> None:
     write_text(tmp_path / "a.txt", "é\nb\n")
     assert (tmp_path / "a.txt").read_bytes() == b"\xc3\xa9\nb\n"
+
+
+class TestAtomicFolder:
+    def test_the_old_folder_stands_until_the_new_one_is_whole_and_nothing_of_it_stays(self, tmp_path: Path) -> None:
+        folder = tmp_path / "a"
+        for name in ("first", "second"):
+            with atomic_folder(folder) as fresh:
+                assert list(fresh.iterdir()) == []
+                (fresh / name).write_text(name)
+                assert folder.exists() == (name == "second")
+            assert [path.name for path in folder.iterdir()] == [name]
+        assert list(tmp_path.iterdir()) == [folder]
+
+    def test_a_failure_leaves_the_old_folder_and_no_rest(self, tmp_path: Path) -> None:
+        folder = tmp_path / "a"
+        folder.mkdir()
+        (folder / "old").touch()
+
+        def break_off() -> None:
+            with atomic_folder(folder) as fresh:
+                (fresh / "half").touch()
+                raise OSError("disk full")
+
+        with pytest.raises(OSError, match="disk full"):
+            break_off()
+        assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == ["a", "a/old"]
+
+    def test_a_crash_between_the_renames_is_undone(self, tmp_path: Path) -> None:
+        for name in (".a.old", ".a.new"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "file").write_text(name)
+        finish_swap(tmp_path / "a")
+        assert [path.name for path in tmp_path.iterdir()] == ["a"]
+        assert (tmp_path / "a/file").read_text() == ".a.old"
 
 
 class TestJson:

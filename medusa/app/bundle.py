@@ -1,57 +1,39 @@
 """One folder with all that turns a recording into emotions, written from finished runs.
 
-README.md  bundle.json  soup.safetensors  members/<name>.safetensors  backbones/<model>/…
+README.md  bundle.json  config.json  soup/  members/<name>/  backbones/<model>/
 """
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
+import re
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TypeVar
 
 from medusa.app.card import model_card
-from medusa.app.description import (
-    BACKBONES,
-    FILE,
-    Abstention,
-    BundledMember,
-    Description,
-    Score,
-)
+from medusa.app.description import CARD, FILE, WEIGHTS, BundledMember, Description
+from medusa.app.figures import read_abstention, read_scores
+from medusa.app.recipes import model_files, read_recipes
 from medusa.config.load import load_config
-from medusa.config.schema import (
-    Asr,
-    Backbone,
-    Compute,
-    CorpusPaths,
-    DeepSERConfig,
-    ExtractConfig,
-    ExtractPaths,
-    Guards,
-    Layers,
-    MetaConfig,
-    RunPaths,
-    TranscribeConfig,
-)
-from medusa.corpora.labels import Labels, read_labels
-from medusa.ensemble.posteriors import read_posteriors
+from medusa.config.schema import Compute, DeepSERConfig, MetaConfig, RunPaths
+from medusa.corpora.labels import read_labels
+from medusa.ensemble.posteriors import member_files
+from medusa.ensemble.stacking import meta_identity
 from medusa.errors import UserError
-from medusa.features.pretrained import weights_checksum
-from medusa.files import copy_file, read_csv, read_json, write_json, write_text
+from medusa.files import atomic_folder, copy_file, inside, read_json, sha256, write_json, write_text
 from medusa.provenance import provenance
 from medusa.training.checkpoint import RunDirectory
-from medusa.training.evaluate import selection_partition
 
-WEIGHTS = "model.safetensors"
-UNSURE_SHARE = 0.2
-"""Share of held-out rows that the ensemble calls itself unsure of."""
+Config = TypeVar("Config", DeepSERConfig, MetaConfig)
+
+HUB_CONFIG = "config.json"
+"""A file by which the hub counts downloads, and without which its client warns; it says no more than what this is."""
+
+PATH_KEYS = ("_name_or_path", "name_or_path", "special_tokens_map_file", "tokenizer_file")
+"""Of pretrained models' settings: where they once lay on somebody's disk; nothing reads them."""
 
 
 def write_bundle(runs: Path, out: Path, ensemble: str | None = None, title: str = "") -> Description:
-    """Write a bundle of one trained ensemble.
+    """Write a bundle of one trained ensemble; whatever fails, a bundle that was there stays.
 
     Args:
         runs: Folder with `members/` and `ensembles/`.
@@ -60,206 +42,133 @@ def write_bundle(runs: Path, out: Path, ensemble: str | None = None, title: str 
         title: One sentence on what it was trained on, for the model card.
 
     Raises:
-        UserError: a run is missing or unfinished, features or transcripts cannot be traced to their models, or `out`
-            holds something else.
+        UserError: a run is missing, unfinished or older than what it was made from, features or transcripts cannot
+            be traced to their models, or `out` holds something else.
     """
+    out = out.resolve()
     _require_free(out)
     config = _find_ensemble(runs, ensemble)
-    labels = read_labels(config.paths.labels)
-    members = [_read_member(runs, name, labels) for name in config.members]
-    features, transcripts = _extraction(members, runs)
-    scores = read_csv(config.run_directory / "results.csv")
-    description = Description(
-        name=config.run_directory.name,
-        title=title,
-        emotions=list(labels.emotions),
-        attributes=list(labels.attributes),
-        members=members,
-        ensemble=_anonymous(config, RunPaths()),
-        features={name: _bundled(one) for name, one in features.items()},
-        transcripts=None if transcripts is None else _bundled(transcripts),
-        abstention=_abstention(config, labels),
-        scores=[_score(row) for row in scores.to_dict("records") if not row["technique"].startswith("seed-")],
-        scored_rows=int((labels.partition(scores["rows"].iloc[0]).class_indices() >= 0).sum()),
-        protocol=str(scores["protocol"].iloc[0]),
-        versions=_versions(),
-    )
-    fresh = out.with_name(f".{out.name}.new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    for member in members:
-        copy_file(runs / "members" / member.name / "best" / WEIGHTS, fresh / "members" / member.name / WEIGHTS)
-    copy_file(config.run_directory / "soup" / WEIGHTS, fresh / "soup" / WEIGHTS)
-    for model in _local_models([*features.values(), *([transcripts] if transcripts else [])]):
-        for file in sorted(path for path in model.rglob("*") if path.is_file() and not path.name.startswith(".")):
-            copy_file(file, fresh / BACKBONES / model.name / file.relative_to(model))
-    write_json(fresh / FILE, description.model_dump(mode="json"))
-    write_text(fresh / "README.md", model_card(description))
-    shutil.rmtree(out, ignore_errors=True)
-    fresh.rename(out)
+    members = {name: _read_member(runs, name) for name in config.members}
+    _require_fitted_on_members(config)
+    labels, recipes = read_labels(config.paths.labels), read_recipes(runs, members)
+    sources = {f"members/{name}/{WEIGHTS}": runs / "members" / name / "best" / WEIGHTS for name in members}
+    sources[f"soup/{WEIGHTS}"] = config.run_directory / "soup" / WEIGHTS
+    sources |= {f"{place}/{file.name}": file for place, model in recipes.models.items() for file in model_files(model)}
+    scores, abstention = read_scores(config, labels), read_abstention(config, labels)
+    with atomic_folder(out) as fresh:
+        for name, source in sources.items():
+            _copy(source, fresh / name)
+        write_json(fresh / HUB_CONFIG, {"model_type": "medusa-ser"})
+        description = Description(
+            name=config.run_directory.name,
+            title=" ".join(title.split()),
+            emotions=list(labels.emotions),
+            attributes=list(labels.attributes),
+            members=[_bundled(runs, name, member) for name, member in members.items()],
+            ensemble=_anonymous(config),
+            features=recipes.features,
+            transcripts=recipes.transcripts,
+            abstention=abstention,
+            scores=scores,
+            versions=_versions(),
+            files={name: sha256(fresh / name) for name in [HUB_CONFIG, *sources]},
+        )
+        write_json(fresh / FILE, description.model_dump(mode="json"))
+        write_text(fresh / CARD, model_card(description))
     return description
 
 
 def _require_free(out: Path) -> None:
-    if out.is_dir() and any(out.iterdir()) and not (out / FILE).is_file():
-        raise UserError(f"{out}: holds something that is not a bundle; choose another --out")
+    """Nothing but a bundle is ever replaced."""
+    if out == Path.cwd().resolve():
+        raise UserError(f"--out {out}: the current folder; name a folder in it")
     if out.exists() and not out.is_dir():
-        raise UserError(f"{out}: a file; choose another --out")
+        raise UserError(f"--out {out}: a file; choose another folder")
+    files = [path.relative_to(out).as_posix() for path in sorted(out.rglob("*")) if not path.is_dir()]
+    if files and FILE not in files:
+        raise UserError(f"--out {out}: holds something that is not a bundle; choose another folder")
+    known = {FILE, CARD, *read_json(out / FILE).get("files", {})} if files else set()
+    if foreign := [name for name in files if name not in known]:
+        raise UserError(
+            f"--out {out}: holds {foreign[0]}, which is not of the bundle there; move it, or choose another"
+        )
 
 
 def _find_ensemble(runs: Path, name: str | None) -> MetaConfig:
-    """The resolved config of a finished ensemble."""
+    """The resolved config of an evaluated ensemble; those that the workflow put aside do not count."""
     found = {path.parent.name: path for path in sorted(runs.glob("ensembles/*/config.yaml"))}
-    finished = {one: path for one, path in found.items() if (path.parent / "results.csv").is_file()}
-    finished = {one: path for one, path in finished.items() if not one.endswith("-old")}
+    finished = {
+        one: load_config(MetaConfig, [path])
+        for one, path in found.items()
+        if (path.parent / "results.csv").is_file() and not re.search(r"\.\d+-old$", one)
+    }
     if not finished:
         raise UserError(
-            f"{runs}/ensembles: no finished ensemble; train one with train_metacls.py, then eval_metacls.py"
+            f"{runs}/ensembles: no evaluated ensemble; train one with train_metacls.py, then run eval_metacls.py"
         )
     if name is not None and name not in finished:
-        raise UserError(f"--ensemble {name}: not among the finished ones of {runs}: {', '.join(finished)}")
-    configs = {one: load_config(MetaConfig, [path]) for one, path in finished.items()}
-    chosen = name or max(configs, key=lambda one: len(configs[one].members))
-    return configs[chosen].model_copy(update={"paths": configs[chosen].paths.model_copy(update={"runs": runs})})
+        raise UserError(f"--ensemble {name}: not among the evaluated ones of {runs}: {', '.join(finished)}")
+    most = max(len(config.members) for config in finished.values())
+    largest = [one for one, config in finished.items() if len(config.members) == most]
+    if name is None and len(largest) > 1:
+        raise UserError(f"{runs}/ensembles: {most} members in each of {', '.join(largest)}; choose with --ensemble")
+    config = finished[name or largest[0]]
+    return config.model_copy(update={"paths": config.paths.model_copy(update={"runs": runs})})
 
 
-def _read_member(runs: Path, name: str, labels: Labels) -> BundledMember:
+def _read_member(runs: Path, name: str) -> DeepSERConfig:
+    """The config of a member whose posteriors are those of its weights."""
     if name.endswith(".csv"):
-        raise UserError(f"{name}: a member that is a file of posteriors has no weights to bundle; leave it out")
-    run = runs / "members" / name
+        raise UserError(f"{name}: a member that is a file of posteriors has no weights; train an ensemble without it")
+    run = inside(runs / "members", name)
     if not (run / "config.yaml").is_file() or not RunDirectory(run).finished:
         raise UserError(f"{run}: not trained to its end; go on with train_deepser.py")
-    config, stores = load_config(DeepSERConfig, [run / "config.yaml"]), read_json(run / "identity.json")["stores"]
-    if config.loss.attributes == 0 and labels.attributes:
-        raise UserError(f"{run}: trained without the attributes that the others have; leave it out")
-    dims = [int(stores[feature]["dim"]) for feature in config.features]
-    return BundledMember(name=name, config=_anonymous(config, RunPaths()), input_dims=dims)
+    _require_predicted_by(run, run / "best" / WEIGHTS, "eval_deepser.py")
+    return load_config(DeepSERConfig, [run / "config.yaml"])
 
 
-def _anonymous(config: Any, paths: Any) -> Any:
-    """The config without the folders of the machine that trained it."""
-    return config.model_copy(update={"paths": paths, "compute": Compute(precision=config.compute.precision)})
+def _require_predicted_by(run: Path, weights: Path, script: str) -> None:
+    made_from = read_json(run / "posteriors" / "provenance.json", remedy=f"run {script} again")["inputs"]
+    if not weights.is_file() or sha256(weights) not in {one["sha256"] for one in made_from}:
+        raise UserError(f"{run}: its posteriors are not those of {weights}; run {script} again, then what builds on it")
 
 
-def _extraction(members: list[BundledMember], runs: Path) -> tuple[dict[str, ExtractConfig], TranscribeConfig | None]:
-    """How each store that a member reads was made, from the manifests that its runs keep; and the transcripts."""
-    manifests: dict[str, dict[str, Any]] = {}
-    for member in members:
-        for name, manifest in read_json(runs / "members" / member.name / "identity.json")["stores"].items():
-            if manifests.setdefault(name, manifest) != manifest:
-                raise UserError(f"{runs}: members read two different stores of the name {name}; train them on one")
-    features = {name: _extract_config(name, manifest) for name, manifest in manifests.items()}
-    for name, config in features.items():
-        _require_same_weights(name, config.backbone.model, manifests[name]["weights_sha256"])
-    if not any(config.backbone.kind == "text" for config in features.values()):
-        return features, None
-    first = load_config(DeepSERConfig, [runs / "members" / members[0].name / "config.yaml"])
-    return features, _transcribe_config(first.paths.features, features)
+def _require_fitted_on_members(config: MetaConfig) -> None:
+    """The soup was fitted on what members and labels are now, and its posteriors are its own."""
+    run = config.run_directory
+    there = read_json(run / "identity.json")
+    here = meta_identity(config, member_files(config, config.fit_on))
+    if there["labels_sha256"] != here["labels_sha256"]:
+        raise UserError(f"{run}: trained with other labels than {config.paths.labels}; train it anew")
+    differing = [name for name, own in here["posteriors_sha256"].items() if there["posteriors_sha256"].get(name) != own]
+    if differing:
+        raise UserError(f"{run}: fitted on other posteriors of member {differing[0]} than there are now; train it anew")
+    _require_predicted_by(run, run / "soup" / WEIGHTS, "eval_metacls.py")
 
 
-def _extract_config(name: str, manifest: dict[str, Any]) -> ExtractConfig:
-    if "backbone" not in manifest:
-        raise UserError(f"features {name}: .npy files do not say how they were made; extract them with a config")
-    optional = {key: manifest[key] for key in ("trim", "resampler") if manifest[key] is not None}
-    if manifest["layers"] is not None:
-        optional["layers"] = Layers(take=manifest["layers"], combine=manifest["combine"])
-    return ExtractConfig(
-        name=name,
-        backbone=Backbone(kind=manifest["kind"], model=manifest["backbone"], revision=manifest["revision"]),
-        time_stride=manifest["time_stride"],
-        compute=Compute(precision=manifest["precision"] or "float32"),
-        **optional,
+def _bundled(runs: Path, name: str, config: DeepSERConfig) -> BundledMember:
+    stores = read_json(runs / "members" / name / "identity.json")["stores"]
+    return BundledMember(
+        name=name, config=_anonymous(config), input_dims=[int(stores[feature]["dim"]) for feature in config.features]
     )
 
 
-def _transcribe_config(stores: Path, features: dict[str, ExtractConfig]) -> TranscribeConfig:
-    """From the metadata of the transcripts that the text store was made from."""
-    text = next(name for name, config in features.items() if config.backbone.kind == "text")
-    made_from = [Path(one["file"]) for one in read_json(stores / text / "provenance.json")["inputs"]]
-    metadata = made_from[-1].with_suffix(".json")
-    if not metadata.is_file():
-        raise UserError(f"{metadata}: not there, so that nothing says how {made_from[-1]} was made; transcribe it anew")
-    made = read_json(metadata)
-    _require_same_weights("transcripts", made["model"], made["weights_sha256"])
-    asr = Asr(
-        engine=made["engine"],
-        model=made["model"],
-        revision=made["revision"],
-        language=made["language"],
-        beam_size=made["beam_size"],
-        max_new_tokens=made["max_new_tokens"],
-        guards=Guards(**made["guards"]),
-    )
-    compute = Compute(precision=made["precision"])
-    return TranscribeConfig(name="transcripts", asr=asr, resampler=made["resampler"], compute=compute)
+def _anonymous(config: Config) -> Config:
+    """Without the folders and the device of the machine that trained it."""
+    return config.model_copy(update={"paths": RunPaths(), "compute": Compute(precision=config.compute.precision)})
 
 
-def _require_same_weights(name: str, model: str | None, weights: str | None) -> None:
-    """A local folder must still hold the weights that the runs saw."""
-    if weights is not None and weights_checksum(model) != weights:
-        raise UserError(f"{model}: not the weights that {name} was made with; put those back, or extract anew")
-
-
-def _bundled(config: Any) -> Any:
-    """The config as it stands in the bundle: local models by their place there, no paths of a machine."""
-    if isinstance(config, ExtractConfig):
-        model, moved = config.backbone.model, config.backbone.model_copy
-        update: dict[str, Any] = {"paths": ExtractPaths()}
-        if model is not None and Path(model).is_dir():
-            update["backbone"] = moved(update={"model": f"{BACKBONES}/{Path(model).name}"})
+def _copy(source: Path, target: Path) -> None:
+    """Byte for byte, but for paths of somebody's machine in a pretrained model's settings."""
+    if source.name not in ("config.json", "tokenizer_config.json"):
+        copy_file(source, target)
+        return
+    settings = read_json(source, remedy="copy the model again")
+    kept = {key: value for key, value in settings.items() if key not in PATH_KEYS}
+    if kept == settings:
+        copy_file(source, target)
     else:
-        model, update = config.asr.model, {"paths": CorpusPaths()}
-        if Path(model).is_dir():
-            update["asr"] = config.asr.model_copy(update={"model": f"{BACKBONES}/{Path(model).name}"})
-    return config.model_copy(update=update)
-
-
-def _local_models(configs: list[ExtractConfig | TranscribeConfig]) -> Iterator[Path]:
-    """Each local folder once.
-
-    Raises:
-        UserError: two folders share a name.
-    """
-    seen: dict[str, Path] = {}
-    for config in configs:
-        model = config.asr.model if isinstance(config, TranscribeConfig) else config.backbone.model
-        if model is None or not Path(model).is_dir():
-            continue
-        folder = Path(model)
-        if seen.setdefault(folder.name, folder) != folder:
-            raise UserError(f"{folder} and {seen[folder.name]}: two models of one name; rename one folder")
-    yield from seen.values()
-
-
-def _abstention(config: MetaConfig, labels: Labels) -> Abstention:
-    """From rows that neither the members nor Stage 3 were fitted on: dev where there is one and Stage 3 left it out."""
-    selection = selection_partition(labels)
-    partition = "test" if config.fit_on == "dev" else selection
-    rows = labels.partition(partition)
-    path = config.run_directory / "posteriors" / "soup" / f"{partition}.csv"
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; write it with eval_metacls.py")
-    table = read_posteriors(path, labels.emotions, labels.attributes).loc[rows.ids]
-    posteriors = table[list(labels.emotions)].to_numpy(dtype=np.float64)
-    largest, classes = posteriors.max(axis=1), rows.class_indices()
-    threshold = float(np.quantile(largest, UNSURE_SHARE))
-    right, sure = posteriors.argmax(axis=1) == classes, largest >= threshold
-
-    def accuracy(chosen: np.ndarray) -> float | None:
-        scored = chosen & (classes >= 0)
-        return round(float(right[scored].mean()), 4) if scored.any() else None
-
-    return Abstention(
-        threshold=round(threshold, 6),
-        share=UNSURE_SHARE,
-        partition=partition,
-        accuracy_sure=accuracy(sure),
-        accuracy_unsure=accuracy(~sure),
-    )
-
-
-def _score(row: dict[Any, Any]) -> Score:
-    names = ("macro_f1", "balanced_f1", "accuracy")
-    return Score(technique=str(row["technique"]), **{name: round(float(row[name]), 4) for name in names})
+        write_json(target, kept)
 
 
 def _versions() -> dict[str, str]:

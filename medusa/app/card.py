@@ -2,75 +2,160 @@
 
 from __future__ import annotations
 
-from medusa.app.description import Description
+from collections.abc import Sequence
 
-ATTRIBUTES = {"EmoAct": "arousal", "EmoVal": "valence", "EmoDom": "dominance"}
+from medusa.app.description import BACKBONES, Description
+from medusa.corpora.labels import ATTRIBUTE_NAMES
+from medusa.evaluation.page import NO_VALUE, plain_markdown
+
+FRONT_MATTER = """\
+---
+library_name: medusa-ser
+pipeline_tag: audio-classification
+license: other
+tags:
+- speech-emotion-recognition
+---"""
+
+TECHNIQUES = {
+    "majority": "majority vote",
+    "soft": "soft vote",
+    "single": "single meta-classifier, mean over seeds",
+    "soup": "soup (this model)",
+}
 
 
 def model_card(description: Description) -> str:
     """Markdown with the front matter that model hubs read; every figure in it stands in bundle.json."""
-    return "\n\n".join([_front_matter(), *_body(description)]) + "\n"
+    about = [plain_markdown(description.title)] if description.title else []
+    return (
+        "\n\n".join(
+            [
+                FRONT_MATTER,
+                f"# MEDUSA: {description.name}",
+                _what_it_is(description),
+                *about,
+                '```python\nfrom medusa import Medusa\n\nprint(Medusa.from_pretrained("FOLDER OR HUB ID").predict'
+                '(["recording.wav"]))\n```',
+                "## Members",
+                _members(description),
+                "## How well it does",
+                *_scores(description),
+                *_emotions(description),
+                *_attributes(description),
+                _abstention(description),
+                *_use(),
+                "## Licence",
+                _licence(description),
+                "Made with " + ", ".join(f"{name} {version}" for name, version in description.versions.items()) + ".",
+            ]
+        )
+        + "\n"
+    )
 
 
-def _front_matter() -> str:
-    return "---\nlibrary_name: medusa-ser\npipeline_tag: audio-classification\ntags: [speech-emotion-recognition]\n---"
-
-
-def _body(description: Description) -> list[str]:
-    attributes = ", ".join(ATTRIBUTES[name] for name in description.attributes)
-    outputs = f"posteriors of {len(description.emotions)} emotions ({', '.join(description.emotions)})"
-    outputs += f" and {attributes} on the scale 1 to 7" if attributes else ""
-    unsure = description.abstention
-    return [
-        f"# MEDUSA: {description.name}",
-        f"An ensemble of {len(description.members)} DeepSER members under a soup of "
-        f"{len(description.ensemble.seeds)} meta-classifiers (Chatzichristodoulou et al., Interspeech 2025, "
-        "reimplemented). From a recording of speech: " + outputs + ".",
-        *([description.title] if description.title else []),
-        "```python\nfrom medusa import Medusa\n\n"
-        'print(Medusa.from_pretrained("this folder").predict(["recording.wav"]))\n```',
-        "## Members",
-        _members(description),
-        "## How well it does",
-        _scores(description),
-        f"It calls itself unsure where its largest posterior is below {unsure.threshold:.3f}: of {unsure.partition} "
-        f"rows, a share of {unsure.share:.0%}. Accuracy there {_percent(unsure.accuracy_unsure)}, elsewhere "
-        f"{_percent(unsure.accuracy_sure)}.",
-        "## Intended use and limits",
-        "Research on how speech is perceived: the outputs are what annotators of its training corpus would have "
-        "said of a clip, not what a speaker feels. Another language, recording situation or way of acting than in "
-        "that corpus makes it worse, by how much is not known until it is measured there. It must not decide about "
-        "people: not in hiring, policing, education, insurance or care. In the European Union, inferring emotions at "
-        "the workplace and in education is forbidden by law (Regulation 2024/1689, article 5).",
-        "## Licence",
-        "The code is under the MIT licence. These weights were trained on a corpus and on pretrained models that have "
-        "licences of their own; MSP-Podcast, for one, allows academic use only. Whoever shares this folder must have "
-        f"looked at them. Pretrained models in use: {', '.join(_backbones(description))}.",
-        "Made with " + ", ".join(f"{name} {version}" for name, version in description.versions.items()) + ".",
-    ]
+def _what_it_is(description: Description) -> str:
+    emotions = ", ".join(map(plain_markdown, description.emotions))
+    attributes = ", ".join(ATTRIBUTE_NAMES[name] for name in description.attributes)
+    return (
+        f"An ensemble of DeepSER networks ({len(description.members)}) under a soup of meta-classifiers "
+        f"({len(description.ensemble.seeds)}), after Chatzichristodoulou et al., Interspeech 2025. From a recording of "
+        f"speech: posteriors of {len(description.emotions)} emotions ({emotions})"
+        + (f" and {attributes} on the scale 1 to 7." if attributes else ".")
+    )
 
 
 def _members(description: Description) -> str:
-    rows = [f"| {one.name} | {' + '.join(one.config.features)} | {one.config.seed} |" for one in description.members]
-    return "\n".join(["| member | features | seed |", "| --- | --- | --- |", *rows])
+    rows = [[one.name, " + ".join(one.config.features), str(one.config.seed)] for one in description.members]
+    return _table(["member", "features", "seed"], rows)
 
 
-def _scores(description: Description) -> str:
-    names = {"majority": "majority vote", "soft": "soft vote", "single": "single meta-classifier, mean", "soup": "soup"}
+def _scores(description: Description) -> list[str]:
+    scores = description.scores
     rows = [
-        f"| {names[one.technique]} | {one.balanced_f1:.3f} | {one.macro_f1:.3f} | {one.accuracy:.3f} |"
-        for one in description.scores
+        [TECHNIQUES.get(one.technique, one.technique), *map(_figure, (one.balanced_f1, one.macro_f1, one.accuracy))]
+        for one in scores.techniques
     ]
-    head = ["|  | class-balanced macro-F1 | macro-F1 | accuracy |", "| --- | ---: | ---: | ---: |"]
-    protocol = "nothing was selected on them" if description.protocol == "honest" else "epochs were selected on them"
-    return "\n".join([*head, *rows]) + f"\n\nOver {description.scored_rows:,} held-out rows with consensus; {protocol}."
+    selected = scores.partition == scores.selected_on
+    caution = "the members' epochs were selected on these rows, which flatters them" if selected else "held out"
+    return [
+        _table(["", "class-balanced macro-F1", "macro-F1", "accuracy"], rows, numbers=3),
+        f"Over {scores.rows:,} rows with consensus of the partition {scores.partition}; {caution}.",
+    ]
 
 
-def _backbones(description: Description) -> list[str]:
-    models = [one.backbone.model for one in description.features.values() if one.backbone.model is not None]
+def _emotions(description: Description) -> list[str]:
+    """F1 per emotion beside the confusions: of the true emotion by row, how often each was predicted."""
+    scores = description.scores
+    rows = [
+        [name, _figure(f1), *map(str, counts)]
+        for name, f1, counts in zip(description.emotions, scores.emotion_f1, scores.confusion, strict=True)
+    ]
+    head = ["true emotion", "F1", *(f"said {name}" for name in description.emotions)]
+    return ["The soup, emotion by emotion, with how often it said what:", _table(head, rows, numbers=len(head) - 1)]
+
+
+def _attributes(description: Description) -> list[str]:
+    if not description.attributes:
+        return []
+    told = zip(description.attributes, description.scores.attribute_ccc, strict=True)
+    agreement = ", ".join(f"{ATTRIBUTE_NAMES[name]} {_figure(value)}" for name, value in told)
+    return [f"Concordance (CCC) of its attributes with the annotators' means: {agreement}."]
+
+
+def _abstention(description: Description) -> str:
+    unsure = description.abstention
+    fitted = ", on which Stage 3 was fitted" if unsure.partition == description.ensemble.fit_on else ""
+    return (
+        f"It calls itself unsure where its largest posterior is below {unsure.threshold:.3f}, which a share of "
+        f"{unsure.share:.0%} of the {unsure.partition} rows{fitted} is. Accuracy there: "
+        f"{_percent(unsure.accuracy_unsure)}; on the others: {_percent(unsure.accuracy_sure)}."
+    )
+
+
+def _use() -> list[str]:
+    return [
+        "## Intended use",
+        "Research on how speech is perceived. The outputs are what annotators of the training corpus would have said "
+        "of a clip, not what a speaker feels.",
+        "## Limits",
+        "Another language, recording situation or way of acting than in the training corpus makes it worse; by how "
+        "much is not known until it is measured there. The figures above hold for that corpus alone. It must not "
+        "decide about people: not in hiring, policing, education, insurance or care. In the European Union, inferring "
+        "emotions at the workplace and in education is forbidden by law but for medical or safety reasons (Regulation "
+        "2024/1689, article 5).",
+    ]
+
+
+def _licence(description: Description) -> str:
+    return (
+        "The code is under the MIT licence. These weights were trained on a corpus and with pretrained models that "
+        "have licences of their own; MSP-Podcast, for one, allows academic use only. Look at them before you share "
+        f"this folder. Pretrained models in use: {', '.join(map(plain_markdown, _models(description))) or 'none'}."
+    )
+
+
+def _models(description: Description) -> list[str]:
+    """Each once: those of the hub with their commit."""
+    named = [(one.backbone.model, one.backbone.revision) for one in description.features.values()]
     if description.transcripts is not None:
-        models.append(description.transcripts.asr.model)
-    return [model.rpartition("backbones/")[2] for model in dict.fromkeys(models)] or ["none"]
+        named.append((description.transcripts.asr.model, description.transcripts.asr.revision))
+    return [
+        model.removeprefix(f"{BACKBONES}/") + (f" at {revision}" if revision else "")
+        for model, revision in dict.fromkeys(named)
+        if model is not None
+    ]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: int = 0) -> str:
+    """`numbers`: how many columns, from the right, hold numbers."""
+    rule = ["---"] * (len(head) - numbers) + ["---:"] * numbers
+    cells = [map(plain_markdown, head), rule, *(map(plain_markdown, row) for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
+
+def _figure(value: float | None) -> str:
+    return NO_VALUE if value is None else f"{value:.3f}"
 
 
 def _percent(share: float | None) -> str:

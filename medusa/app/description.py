@@ -1,42 +1,64 @@
-"""bundle.json: what a bundle holds beside weights, and all that is needed to load them."""
+"""bundle.json: what a bundle holds beside weights, and all that is needed to load them.
+
+A bundle may come from anybody: names in it are checked before they become paths, files before they are read.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Literal
+import re
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal
 
-from pydantic import ValidationError
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from medusa.config.schema import DeepSERConfig, ExtractConfig, MetaConfig, Section, TranscribeConfig
+from medusa.config.schema import DeepSERConfig, ExtractConfig, MetaConfig, Name, Positive, Section, TranscribeConfig
 from medusa.errors import UserError
-from medusa.files import read_json
+from medusa.files import copy_file, read_json, sha256
 
 FILE = "bundle.json"
+CARD = "README.md"
+WEIGHTS = "model.safetensors"
 BACKBONES = "backbones"
 """Folder of the pretrained models that came from a local folder; those from the hub are named by id and commit."""
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def _stays_inside(name: str) -> str:
+    parts = PurePosixPath(name).parts
+    if not parts or parts[0] == "/" or ".." in parts or re.search(r"[\\:\0]", name):
+        raise ValueError(f"{name!r} leads outside the bundle")
+    return name
+
+
+InnerPath = Annotated[str, AfterValidator(_stays_inside)]
+"""A file or folder below the bundle, `/` between its parts."""
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)] | None
 
 
 class BundledMember(Section):
     """One ensemble member; its weights are in `members/<name>/`."""
 
-    name: str
+    name: Name
     config: DeepSERConfig
-    input_dims: list[int]
+    input_dims: list[Positive]
     """Feature size of each of `config.features`."""
 
 
 class Abstention(Section):
     """When the ensemble says that it is unsure: its largest posterior is below `threshold`.
 
-    The threshold is the quantile `share` of the largest posteriors of held-out rows.
+    The threshold is the quantile `share` of the largest posteriors of the rows of `partition`.
     """
 
     threshold: float
     share: float
     partition: str
-    accuracy_sure: float | None
-    """Of the held-out rows with consensus at or above the threshold; null where there is none."""
-    accuracy_unsure: float | None
+    accuracy_sure: Share
+    """Of the rows with consensus at or above the threshold; null where there is none."""
+    accuracy_unsure: Share
 
 
 class Score(Section):
@@ -48,42 +70,110 @@ class Score(Section):
     accuracy: float
 
 
+class Scores(Section):
+    """What results.csv and the soup's posteriors say; categories over the rows with consensus."""
+
+    partition: str
+    """Of the rows that were reported."""
+    selected_on: str
+    """Partition on which the members' epochs were chosen."""
+    rows: int
+    """With consensus."""
+    techniques: list[Score]
+    emotion_f1: list[Share]
+    """Of the soup, in the order of the emotions; null for one that is neither true nor predicted."""
+    confusion: list[list[int]]
+    """Of the soup: true emotion by row, predicted emotion by column."""
+    attribute_ccc: list[float | None]
+    """Of the soup, in the order of the attributes, over all rows; null where it has no scale."""
+
+
 class Description(Section):
     """The whole of bundle.json."""
 
     schema_version: Literal[1] = 1
-    name: str
+    name: Name
     title: str
-    emotions: list[str]
-    attributes: list[str]
-    members: list[BundledMember]
+    emotions: Annotated[list[str], Field(min_length=2)]
+    attributes: list[Annotated[str, Field(pattern="^Emo(Act|Val|Dom)$")]]
+    members: Annotated[list[BundledMember], Field(min_length=1)]
     ensemble: MetaConfig
-    features: dict[str, ExtractConfig]
+    features: dict[Name, ExtractConfig]
     """Every feature store that a member reads, by name: how to compute it."""
     transcripts: TranscribeConfig | None
     """How to make what text features read; null where no member reads text."""
     abstention: Abstention
-    scores: list[Score]
-    scored_rows: int
-    protocol: str
+    scores: Scores
     versions: dict[str, str]
+    files: dict[InnerPath, str]
+    """SHA-256 of every file but this one and the model card, which may be edited."""
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> Description:
+        if self.ensemble.members != [member.name for member in self.members]:
+            raise ValueError("members: others than the ensemble's")
+        for member in self.members:
+            if len(member.input_dims) != len(member.config.features) or not self.features.keys() >= set(
+                member.config.features
+            ):
+                raise ValueError(f"features: not all that member {member.name} reads")
+        if self.transcripts is None and any(one.backbone.kind == "text" for one in self.features.values()):
+            raise ValueError("transcripts: missing, but a member reads text")
+        weights = [f"members/{member.name}/{WEIGHTS}" for member in self.members]
+        for needed in [*weights, f"soup/{WEIGHTS}", *(f"{model}/config.json" for model in self._inner_models())]:
+            if needed not in self.files:
+                raise ValueError(f"files: {needed} is not among them")
+        return self
+
+    def _inner_models(self) -> list[str]:
+        """Pretrained models that the bundle holds; those of the hub must be pinned, so that no folder is meant."""
+        named = [(one.backbone.model, one.backbone.revision) for one in self.features.values()]
+        if self.transcripts is not None:
+            named.append((self.transcripts.asr.model, self.transcripts.asr.revision))
+        inner = []
+        for model, revision in named:
+            if model is None:
+                continue
+            if revision is None and model.startswith(f"{BACKBONES}/"):
+                inner.append(_stays_inside(model))
+            elif not HUB_ID.fullmatch(model) or not COMMIT.fullmatch(revision or ""):
+                raise ValueError(f"model: {model!r} is neither in {BACKBONES}/ nor a hub id with a commit")
+        return inner
 
 
 def read_description(folder: Path) -> Description:
-    """Read and check bundle.json.
+    """Read and check bundle.json, and that the files it names are there, byte for byte.
 
     Raises:
-        UserError: not a bundle, or one of another version.
+        UserError: not a bundle, one of another version, or a damaged one.
     """
     file = folder / FILE
     if not file.is_file():
         raise UserError(
             f"{folder}: not a bundle (no {FILE} in it); make one with: python -m medusa bundle RUNS --out DIR"
         )
-    read_json(file)
+    read_json(file, remedy="copy the bundle again")
     try:
-        return Description.model_validate_json(file.read_text(encoding="utf-8"))
+        description = Description.model_validate_json(file.read_text(encoding="utf-8-sig"))
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{file}: {where}: {first['msg']}; make the bundle anew with this version") from None
+        where = "".join(f"{part}: " for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise UserError(f"{file}: {where}{message}; make the bundle anew with this version") from None
+    for name, checksum in description.files.items():
+        if not (folder / name).is_file():
+            raise UserError(f"{folder / name}: not there, so the bundle is incomplete; copy it again")
+        if sha256(folder / name) != checksum:
+            raise UserError(f"{folder / name}: not the file that the bundle was made with; copy the bundle again")
+    return description
+
+
+def copy_bundle(bundle: Path, description: Description, out: Path) -> None:
+    """Copy a bundle byte for byte, and nothing else that may lie in its folder, such as recordings.
+
+    Raises:
+        UserError: a file of the bundle is gone.
+    """
+    for name in [FILE, CARD, *description.files]:
+        if name != CARD or (bundle / CARD).is_file():
+            copy_file(bundle / name, out / name)

@@ -103,34 +103,34 @@ class Page:
 
 def markdown(page: Page) -> str:
     """The page as Markdown; pictures are the PNG files beside it."""
-    parts = [f"# {_plain(page.title)}", *([_plain(page.about)] if page.about else [])]
+    parts = [f"# {plain_markdown(page.title)}", *([plain_markdown(page.about)] if page.about else [])]
     for section in page.sections:
-        parts += [f"## {_plain(section.title)}", *(_markdown_block(block) for block in section.blocks)]
+        parts += [f"## {plain_markdown(section.title)}", *(_markdown_block(block) for block in section.blocks)]
     return "\n\n".join(parts) + "\n"
 
 
 def _markdown_block(block: Block) -> str:
     if isinstance(block, Text):
-        return f"**{_plain(block.text)}**" if block.strong else _plain(block.text)
+        return f"**{plain_markdown(block.text)}**" if block.strong else plain_markdown(block.text)
     if isinstance(block, Cards):
-        return "\n".join(f"- **{_plain(number)}** {_plain(what)}" for number, what in block.cards)
-    return "\n\n".join([*map(_markdown_item, block.items), *map(_plain, block.notes)])
+        return "\n".join(f"- **{plain_markdown(number)}** {plain_markdown(what)}" for number, what in block.cards)
+    return "\n\n".join([*map(_markdown_item, block.items), *map(plain_markdown, block.notes)])
 
 
 def _markdown_item(item: Figure | Table) -> str:
     if isinstance(item, Figure):
-        image = f"![{_plain(item.alternative)}]({quote(item.name)}.png)"
-        return "\n\n".join([f"**{_plain(item.title)}**", image, *map(_plain, item.notes)])
+        image = f"![{plain_markdown(item.alternative)}]({quote(item.name)}.png)"
+        return "\n\n".join([f"**{plain_markdown(item.title)}**", image, *map(plain_markdown, item.notes)])
     rule = ["---" if position in item.text else "---:" for position in range(len(item.header))]
     rows = [
-        [f"**{_plain(cell)}**" if number in item.strong and cell else _plain(cell) for cell in row]
+        [f"**{plain_markdown(cell)}**" if number in item.strong and cell else plain_markdown(cell) for cell in row]
         for number, row in enumerate(item.rows)
     ]
-    lines = [f"| {' | '.join(cells)} |" for cells in ([_plain(cell) for cell in item.header], rule, *rows)]
-    return "\n\n".join([f"**{_plain(item.title)}**", "\n".join(lines), *map(_plain, item.notes)])
+    lines = [f"| {' | '.join(cells)} |" for cells in ([plain_markdown(cell) for cell in item.header], rule, *rows)]
+    return "\n\n".join([f"**{plain_markdown(item.title)}**", "\n".join(lines), *map(plain_markdown, item.notes)])
 
 
-def _plain(text: str) -> str:
+def plain_markdown(text: str) -> str:
     """Text that Markdown, and the HTML in it, leaves as it is."""
     escaped = escape(" ".join(text.split()), quote=False)
     return "".join(f"\\{character}" if character in "\\`*_[]|#" else character for character in escaped)

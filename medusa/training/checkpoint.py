@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
 from medusa.errors import UserError
-from medusa.files import lock, read_json, write_json, write_text
+from medusa.files import atomic_folder, finish_swap, lock, read_json, write_json, write_text
 
 SCHEMA = 1
 IDENTITY = "identity.json"
@@ -56,14 +55,12 @@ class RunDirectory:
 
     def save(self, name: str, model: nn.Module, optimizer: torch.optim.Optimizer, state: TrainingState) -> None:
         """Replace the checkpoint `name` ("last" or "best") as a whole."""
-        fresh = self.path / f".{name}.new"
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(parents=True)
-        save_file({key: value.contiguous() for key, value in model.state_dict().items()}, fresh / "model.safetensors")
-        save_file(_optimizer_tensors(model, optimizer), fresh / "optimizer.safetensors")
+        weights = {key: value.contiguous() for key, value in model.state_dict().items()}
         summary = {key: value for key, value in asdict(state).items() if key != "history"}
-        write_json(fresh / "state.json", {"schema": SCHEMA, **summary})
-        _swap(fresh, self.path / name)
+        with atomic_folder(self.path / name) as fresh:
+            save_file(weights, fresh / "model.safetensors")
+            save_file(_optimizer_tensors(model, optimizer), fresh / "optimizer.safetensors")
+            write_json(fresh / "state.json", {"schema": SCHEMA, **summary})
 
     def record(self, state: TrainingState, seconds: float) -> None:
         """Write metrics.jsonl (every epoch so far, no wall times in it); add to timings.jsonl and TensorBoard."""
@@ -93,7 +90,7 @@ class RunDirectory:
         """
         last = self.path / "last"
         for checkpoint in (last, self.path / "best"):
-            _finish_swap(checkpoint)
+            finish_swap(checkpoint)
         if not last.is_dir():
             return TrainingState()
         state = self._read_state()
@@ -207,24 +204,6 @@ def _load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors:
             key.rpartition("/")[2]: tensors[key] if key.endswith("/step") else tensors[key].to(parameter.device)
             for key in keys
         }
-
-
-def _swap(fresh: Path, final: Path) -> None:
-    """Put a finished folder in the place of an older one; `_finish_swap` completes it after a crash."""
-    old = final.with_name(f".{final.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if final.exists():
-        final.rename(old)
-    fresh.rename(final)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _finish_swap(final: Path) -> None:
-    old = final.with_name(f".{final.name}.old")
-    if old.exists() and not final.exists():
-        old.rename(final)
-    for left_over in (old, final.with_name(f".{final.name}.new")):
-        shutil.rmtree(left_over, ignore_errors=True)
 
 
 def _first_difference(there: Any, here: Any, path: Sequence[str] = ()) -> str | None:
