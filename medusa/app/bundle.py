@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from medusa.app.card import model_card
-from medusa.app.description import CARD, FILE, WEIGHTS, BundledMember, Description
+from medusa.app.description import CARD, FILE, HUB_CONFIG, WEIGHTS, BundledMember, Description, write_hub_config
 from medusa.app.figures import read_abstention, read_scores
 from medusa.app.recipes import model_files, read_recipes
 from medusa.config.load import load_config
@@ -24,9 +24,6 @@ from medusa.provenance import provenance
 from medusa.training.checkpoint import RunDirectory
 
 Config = TypeVar("Config", DeepSERConfig, MetaConfig)
-
-HUB_CONFIG = "config.json"
-"""A file by which the hub counts downloads, and without which its client warns; it says no more than what this is."""
 
 PATH_KEYS = ("_name_or_path", "name_or_path", "special_tokens_map_file", "tokenizer_file")
 """Of pretrained models' settings: where they once lay on somebody's disk; nothing reads them."""
@@ -58,7 +55,7 @@ def write_bundle(runs: Path, out: Path, ensemble: str | None = None, title: str 
     with atomic_folder(out) as fresh:
         for name, source in sources.items():
             _copy(source, fresh / name)
-        write_json(fresh / HUB_CONFIG, {"model_type": "medusa-ser"})
+        write_hub_config(fresh)
         description = Description(
             name=config.run_directory.name,
             title=" ".join(title.split()),

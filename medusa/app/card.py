@@ -105,7 +105,7 @@ def _attributes(description: Description) -> list[str]:
 
 def _abstention(description: Description) -> str:
     unsure = description.abstention
-    fitted = ", on which Stage 3 was fitted" if unsure.partition == description.ensemble.fit_on else ""
+    fitted = ", on which Stage 3 was fitted," if unsure.partition == description.ensemble.fit_on else ""
     return (
         f"It calls itself unsure where its largest posterior is below {unsure.threshold:.3f}, which a share of "
         f"{unsure.share:.0%} of the {unsure.partition} rows{fitted} is. Accuracy there: "

@@ -13,10 +13,12 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from medusa.config.schema import DeepSERConfig, ExtractConfig, MetaConfig, Name, Positive, Section, TranscribeConfig
 from medusa.errors import UserError
-from medusa.files import copy_file, read_json, sha256
+from medusa.files import copy_file, read_json, sha256, write_json
 
 FILE = "bundle.json"
 CARD = "README.md"
+HUB_CONFIG = "config.json"
+"""A file by which the hub counts downloads, and without which its client warns; it says no more than what this is."""
 WEIGHTS = "model.safetensors"
 BACKBONES = "backbones"
 """Folder of the pretrained models that came from a local folder; those from the hub are named by id and commit."""
@@ -134,9 +136,10 @@ class Description(Section):
         for model, revision in named:
             if model is None:
                 continue
-            if revision is None and model.startswith(f"{BACKBONES}/"):
+            held = model.startswith(f"{BACKBONES}/")
+            if held and revision is None:
                 inner.append(_stays_inside(model))
-            elif not HUB_ID.fullmatch(model) or not COMMIT.fullmatch(revision or ""):
+            elif held or not HUB_ID.fullmatch(model) or not COMMIT.fullmatch(revision or ""):
                 raise ValueError(f"model: {model!r} is neither in {BACKBONES}/ nor a hub id with a commit")
         return inner
 
@@ -174,6 +177,12 @@ def copy_bundle(bundle: Path, description: Description, out: Path) -> None:
     Raises:
         UserError: a file of the bundle is gone.
     """
-    for name in [FILE, CARD, *description.files]:
-        if name != CARD or (bundle / CARD).is_file():
-            copy_file(bundle / name, out / name)
+    card = [CARD] if (bundle / CARD).is_file() else []
+    for name in [FILE, *card, *(name for name in description.files if name != HUB_CONFIG)]:
+        copy_file(bundle / name, out / name)
+    write_hub_config(out)
+
+
+def write_hub_config(folder: Path) -> None:
+    """Always the same; not copied, because the hub's client removes it before a bundle is saved onto itself."""
+    write_json(folder / HUB_CONFIG, {"model_type": "medusa-ser"})
