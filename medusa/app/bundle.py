@@ -15,7 +15,7 @@ from medusa.app.figures import read_abstention, read_scores
 from medusa.app.recipes import model_files, read_recipes
 from medusa.config.load import load_config
 from medusa.config.schema import Compute, DeepSERConfig, MetaConfig, RunPaths
-from medusa.corpora.labels import read_labels
+from medusa.corpora.labels import PARTITIONS, read_labels
 from medusa.ensemble.posteriors import member_files
 from medusa.ensemble.stacking import meta_identity
 from medusa.errors import UserError
@@ -65,6 +65,7 @@ def write_bundle(runs: Path, out: Path, ensemble: str | None = None, title: str 
             ensemble=_anonymous(config),
             features=recipes.features,
             transcripts=recipes.transcripts,
+            rows={name: len(labels.partition(name)) for name in PARTITIONS if labels.has(name)},
             abstention=abstention,
             scores=scores,
             versions=_versions(),

@@ -34,9 +34,11 @@ def model_card(description: Description) -> str:
                 FRONT_MATTER,
                 f"# MEDUSA: {description.name}",
                 _what_it_is(description),
-                *about,
                 '```python\nfrom medusa import Medusa\n\nprint(Medusa.from_pretrained("FOLDER OR HUB ID").predict'
                 '(["recording.wav"]))\n```',
+                "## Data",
+                *about,
+                _data(description),
                 "## Members",
                 _members(description),
                 "## How well it does",
@@ -62,6 +64,14 @@ def _what_it_is(description: Description) -> str:
         f"({len(description.ensemble.seeds)}), after Chatzichristodoulou et al., Interspeech 2025. From a recording of "
         f"speech: posteriors of {len(description.emotions)} emotions ({emotions})"
         + (f" and {attributes} on the scale 1 to 7." if attributes else ".")
+    )
+
+
+def _data(description: Description) -> str:
+    rows = ", ".join(f"{count:,} {name}" for name, count in description.rows.items())
+    return (
+        f"Utterances by partition: {rows}. No recording, transcript or name of a speaker is in this folder. Which "
+        "recordings and annotators there were, and who is heard or missing among them, is for the corpus to say."
     )
 
 

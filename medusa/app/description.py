@@ -104,6 +104,8 @@ class Description(Section):
     """Every feature store that a member reads, by name: how to compute it."""
     transcripts: TranscribeConfig | None
     """How to make what text features read; null where no member reads text."""
+    rows: dict[str, int]
+    """Utterances of the corpus by partition; those that are empty are left out."""
     abstention: Abstention
     scores: Scores
     versions: dict[str, str]

@@ -63,8 +63,9 @@ def test_every_figure_is_that_of_bundle_json(description: Description) -> None:
 def test_sections_and_statements(description: Description, bundle: Path) -> None:
     card = (bundle / "README.md").read_text()
     headings = re.findall(r"^## (.*)$", card, re.MULTILINE)
-    assert headings == ["Members", "How well it does", "Intended use", "Limits", "Licence"]
+    assert headings == ["Data", "Members", "How well it does", "Intended use", "Limits", "Licence"]
     assert "Trained on noise." in card
+    assert "Utterances by partition: 12 train, 6 dev, 6 test." in card
     assert "arousal, valence, dominance on the scale 1 to 7" in card
     assert "Pretrained models in use: wavlm, bert, hearing." in card
     assert f"below {description.abstention.threshold:.3f}, which a share of 20% of the dev rows is" in card
