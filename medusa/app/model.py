@@ -8,7 +8,6 @@ medusa.predict(["a.wav", "b.mp3"])                 # a pandas.DataFrame, one row
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from huggingface_hub import ModelHubMixin, snapshot_download
+from huggingface_hub.errors import HFValidationError
 
 from medusa.app.answers import Answer, Labelling
-from medusa.app.description import BACKBONES, BundledMember, read_description
+from medusa.app.description import BACKBONES, BundledMember, copy_bundle, read_description
 from medusa.app.segments import Segment, Segmenter, windows
 from medusa.audio import read_audio
 from medusa.config.schema import Compute, ExtractConfig, TranscribeConfig
@@ -38,6 +38,9 @@ from medusa.training.member import build_model
 
 BATCH = 8
 """Pieces of recordings that are worked on at once."""
+
+HUB_OPTIONS = ("force_download", "token", "cache_dir", "local_files_only", "revision")
+"""What the mixin hands on though the folder is here by then."""
 
 
 class Medusa(ModelHubMixin, library_name="medusa-ser", tags=["speech-emotion-recognition"]):
@@ -72,23 +75,31 @@ class Medusa(ModelHubMixin, library_name="medusa-ser", tags=["speech-emotion-rec
     # --- as models on a hub ---
 
     @classmethod
-    def _from_pretrained(
-        cls, *, model_id: str, revision: str | None = None, cache_dir: str | Path | None = None,
-        force_download: bool = False, local_files_only: bool = False, token: str | bool | None = None, **options: Any,
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | Path, *, force_download: bool = False,
+        token: str | bool | None = None, cache_dir: str | Path | None = None, local_files_only: bool = False,
+        revision: str | None = None, **options: Any,
     ) -> Medusa:  # fmt: skip
-        if Path(model_id).is_dir():
-            return cls(Path(model_id), **options)
-        if model_id.startswith((".", "/")):
-            raise UserError(f"{model_id}: no such bundle; make one with: python -m medusa bundle RUNS --out DIR")
-        folder = snapshot_download(
-            model_id, revision=revision, cache_dir=cache_dir, force_download=force_download,
-            local_files_only=local_files_only, token=token,
-        )  # fmt: skip
-        return cls(Path(folder), **options)
+        """Load a bundle: a folder, or a hub id at a revision (null: main); `options` are those of the class.
+
+        Raises:
+            UserError: as the class, or there is neither a folder nor such a repository.
+        """
+        folder = Path(pretrained_model_name_or_path)
+        if not folder.is_dir():
+            folder = _download(
+                str(pretrained_model_name_or_path), revision=revision, cache_dir=cache_dir, token=token,
+                force_download=force_download, local_files_only=local_files_only,
+            )  # fmt: skip
+        return super().from_pretrained(folder, **options)
+
+    @classmethod
+    def _from_pretrained(cls, *, model_id: str, **options: Any) -> Medusa:
+        chosen = {name: value for name, value in options.items() if name not in HUB_OPTIONS}
+        return cls(Path(model_id), **chosen)
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        """Copy the bundle, byte for byte."""
-        shutil.copytree(self.folder, save_directory, dirs_exist_ok=True)
+        copy_bundle(self.folder, self.description, save_directory)
 
     # --- predicting ---
 
@@ -224,6 +235,17 @@ class Medusa(ModelHubMixin, library_name="medusa-ser", tags=["speech-emotion-rec
         model = build_metaclassifier(config, one_row, config.seeds[0], self.device)
         load_weights(model, self.folder / "soup")
         return model
+
+
+def _download(model_id: str, **options: Any) -> Path:
+    try:
+        return Path(snapshot_download(model_id, **options))
+    except (OSError, HFValidationError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise UserError(
+            f"{model_id}: no such folder, and not to be had from the hub ({reason}); "
+            "make a bundle with: python -m medusa bundle RUNS --out DIR"
+        ) from None
 
 
 class _Held:
