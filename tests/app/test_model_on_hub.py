@@ -120,6 +120,7 @@ def test_each_backbone_is_loaded_once_for_all_members(
     bundle: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     loaded: list[str] = []
+
     def count(config: Any, device: Any) -> Any:
         loaded.append(config.name)
         return load_backbone(config, device)
