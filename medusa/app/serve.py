@@ -1,0 +1,136 @@
+"""A bundle as a page in the browser: record or upload a clip, see what the ensemble says of it.
+
+The page loads nothing from elsewhere, sends nothing elsewhere and hands out no file but the recordings it was given.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import signal
+import socket
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medusa.app.model import Medusa
+from medusa.app.page import EMPTY, STYLE, answer_html, intro_html, limits_html, problem_html
+from medusa.audio import duration
+from medusa.errors import UserError
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+MEGABYTES = 50
+"""Size of an upload at most."""
+
+MINUTES = 10
+"""Length of a recording at most."""
+
+QUEUE = 20
+"""Clips that wait at most; one is worked on at a time."""
+
+KEPT = 3600
+"""Seconds that a recording is kept; it is deleted when the page next looks, as often."""
+
+
+def serve(bundle: str, host: str = "127.0.0.1", port: int = 7860) -> None:
+    """Serve the page until Ctrl-C or SIGTERM; then every recording is deleted.
+
+    Args:
+        bundle: A folder, or a hub id.
+        host: Address to listen on.
+        port: 0: any that is free.
+
+    Raises:
+        UserError: gradio is not installed, the address is not free, or the bundle cannot be loaded.
+    """
+    _require_gradio()
+    with _listen(host, port) as listener, tempfile.TemporaryDirectory(prefix="medusa-") as recordings:
+        os.environ["GRADIO_TEMP_DIR"] = recordings
+        app = build_page(Medusa.from_pretrained(bundle))
+        named = f"[{host}]" if ":" in host else host
+        print(f"page: http://{named}:{listener.getsockname()[1]} (Ctrl-C ends it)", flush=True)
+        # uvicorn raises what stopped it anew: as KeyboardInterrupt, so that the recordings are deleted.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        import uvicorn
+
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
+
+
+def build_page(medusa: Medusa) -> FastAPI:
+    """The page as a web application; recordings are put into the folder GRADIO_TEMP_DIR."""
+    import gradio
+    from fastapi import FastAPI
+
+    description = medusa.description
+    with gradio.Blocks(
+        title=f"MEDUSA: {description.name}", analytics_enabled=False, delete_cache=(KEPT, KEPT)
+    ) as blocks:
+        gradio.HTML(intro_html(description), padding=False)
+        with gradio.Row():
+            with gradio.Column(scale=2, min_width=300):
+                clip = gradio.Audio(sources=["upload", "microphone"], type="filepath", label="Clip", buttons=[])
+                button = gradio.Button("Which emotion?", variant="primary")
+                gradio.HTML(limits_html(MEGABYTES, MINUTES), padding=False)
+            with gradio.Column(scale=3, min_width=300):
+                answer = gradio.HTML(EMPTY, padding=False)
+        button.click(functools.partial(judge, medusa), clip, answer, api_visibility="private", show_progress="full")
+        clip.change(lambda: EMPTY, None, answer, api_visibility="private", show_progress="hidden", queue=False)
+    blocks.queue(default_concurrency_limit=1, max_size=QUEUE, api_open=False)
+    # Else gradio would take and hand out any file that a request names: it checks that a file was uploaded here only
+    # where it started the server itself.
+    blocks.has_launched = True
+    # Fonts of the system, because a theme may name some that are loaded from elsewhere; and every switch that gradio
+    # would take from a variable of the environment.
+    theme = gradio.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]).set(
+        button_primary_background_fill="#0072b2",
+        button_primary_background_fill_hover="#005c8f",
+        button_primary_background_fill_dark="#0072b2",
+        button_primary_background_fill_hover_dark="#005c8f",
+    )
+    app: FastAPI = gradio.mount_gradio_app(
+        FastAPI(openapi_url=None), blocks, path="/", allowed_paths=[], max_file_size=f"{MEGABYTES}mb", show_error=False,
+        footer_links=[], run_history=False, ssr_mode=False, mcp_server=False, pwa=False, enable_monitoring=False,
+        theme=theme, css=STYLE,
+    )  # fmt: skip
+    return app
+
+
+def judge(medusa: Medusa, recording: str | None) -> str:
+    """The page's answer to a recording, as HTML; None: there is none yet."""
+    if recording is None:
+        return problem_html("Record or upload a clip first.")
+    path = Path(recording)
+    try:
+        _require_length(path)
+        (answer,) = medusa.answers([path])
+        if isinstance(answer, UserError):
+            raise answer
+    except UserError as error:
+        return problem_html(str(error).replace(recording, path.name))
+    return answer_html(answer, medusa.description.abstention)
+
+
+def _require_length(path: Path) -> None:
+    seconds = duration(path)
+    if seconds > MINUTES * 60:
+        raise UserError(
+            f"{path}: {seconds / 60:.1f} minutes long; this page takes {MINUTES}, `medusa predict` any length"
+        )
+
+
+def _require_gradio() -> None:
+    if importlib.util.find_spec("gradio") is None:
+        raise UserError("the page needs the package gradio; run: pip install -r requirements-app.txt")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that connections already wait at while the bundle is loaded."""
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise UserError(f"--host {host} --port {port}: cannot listen there ({error.strerror}); choose others") from None
