@@ -5,6 +5,7 @@ README.md  bundle.json  config.json  soup/  members/<name>/  backbones/<model>/
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TypeVar
@@ -82,6 +83,9 @@ def _require_free(out: Path) -> None:
         raise UserError(f"--out {out}: the current folder; name a folder in it")
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out}: a file; choose another folder")
+    above = next(folder for folder in out.parents if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise UserError(f"--out {out}: {above} is not a folder that you may write to; choose another")
     files = [path.relative_to(out).as_posix() for path in sorted(out.rglob("*")) if not path.is_dir()]
     if files and FILE not in files:
         raise UserError(f"--out {out}: holds something that is not a bundle; choose another folder")
@@ -111,6 +115,8 @@ def _find_ensemble(runs: Path, name: str | None) -> MetaConfig:
     if name is None and len(largest) > 1:
         raise UserError(f"{runs}/ensembles: {most} members in each of {', '.join(largest)}; choose with --ensemble")
     config = finished[name or largest[0]]
+    if not config.paths.labels.is_file():
+        raise UserError(f"{config.paths.labels}: no such file; run this in the folder in which {runs} was trained")
     return config.model_copy(update={"paths": config.paths.model_copy(update={"runs": runs})})
 
 

@@ -164,6 +164,12 @@ def test_other_labels_are_refused(own: Path, tmp_path: Path) -> None:
         write_bundle(RUNS, tmp_path / "b")
 
 
+def test_from_another_folder_the_labels_are_missed(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"labels.csv: no such file; run this in the folder in which .* was trained"):
+        write_bundle(own / "runs", tmp_path / "b")
+
+
 def test_a_member_without_weights_is_refused(own: Path, tmp_path: Path) -> None:
     config = RUNS / "ensembles/both/config.yaml"
     config.write_text(config.read_text().replace("- whisper", "- given.csv"))
@@ -219,7 +225,12 @@ def test_a_folder_with_something_else_in_it_is_left_alone(old: Path) -> None:
 
 @pytest.mark.parametrize(
     ("out", "told"),
-    [("runs", "holds something that is not a bundle"), ("labels.csv", "a file"), (".", "the current folder")],
+    [
+        ("runs", "holds something that is not a bundle"),
+        ("labels.csv", "a file"),
+        ("labels.csv/b", "not a folder"),
+        (".", "the current folder"),
+    ],
 )
 def test_folders_that_must_stay_are_refused(own: Path, out: str, told: str) -> None:
     before = tree(own)
