@@ -42,16 +42,21 @@ class Answer:
     """(segments, members, C)."""
 
     def timeline(self) -> pd.DataFrame:
+        """`pieces` as a table."""
+        return pd.DataFrame(self.pieces())
+
+    def pieces(self) -> list[dict[str, Any]]:
         """One row per piece: FileName, Start and End in seconds, then as `summary`."""
         times = [{"FileName": str(self.file), "Start": one.start, "End": one.end} for one in self.segments]
         said = self._rows(self.transcripts, self.posteriors, self.attributes, self.member_posteriors)
-        return pd.DataFrame([time | row for time, row in zip(times, said, strict=True)])
+        return [time | row for time, row in zip(times, said, strict=True)]
 
     def summary(self) -> dict[str, Any]:
         """One row: means over the pieces by their length.
 
-        FileName, Seconds, Transcript, Emotion, a posterior per emotion, attributes, Agreement (share of the members
-        whose own first choice is Emotion), Unsure, and each member's first choice as `Member <name>`.
+        FileName, Seconds (where the last piece ends), Transcript, Emotion, a posterior per emotion, attributes,
+        Agreement (share of the members whose own first choice is Emotion), Unsure, and each member's first choice as
+        `Member <name>`.
         """
         seconds = np.array([one.end - one.start for one in self.segments], dtype=np.float32)
         weights = seconds / seconds.sum()

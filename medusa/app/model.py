@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ from huggingface_hub import ModelHubMixin, snapshot_download
 from huggingface_hub.errors import HFValidationError
 
 from medusa.app.answers import Answer, Labelling
-from medusa.app.description import BACKBONES, BundledMember, copy_bundle, read_description
+from medusa.app.description import BACKBONES, BundledMember, Description, copy_bundle, read_description
 from medusa.app.segments import Segment, Segmenter, windows
 from medusa.audio import read_audio
 from medusa.config.schema import Compute, ExtractConfig, TranscribeConfig
@@ -65,6 +65,7 @@ class Medusa(ModelHubMixin, library_name="medusa-ser", tags=["speech-emotion-rec
         self.labelling = Labelling(
             description.emotions, description.attributes, names, description.abstention.threshold
         )
+        self._resampler = _resampler(description)
         self._backbones = {name: self._load_backbone(config) for name, config in description.features.items()}
         self._recognizer = None
         if description.transcripts is not None:
@@ -128,10 +129,10 @@ class Medusa(ModelHubMixin, library_name="medusa-ser", tags=["speech-emotion-rec
         waiting: list[tuple[Path, list[Segment] | UserError]] = []
         for path in paths:
             try:
-                waiting.append((path, cut(read_audio(path))))
+                waiting.append((path, cut(read_audio(path, self._resampler))))
             except UserError as error:
                 waiting.append((path, error))
-            if sum(len(one) for _, one in waiting if not isinstance(one, UserError)) >= BATCH:
+            if sum(1 if isinstance(one, UserError) else len(one) for _, one in waiting) >= BATCH:
                 yield from self._answer(waiting)
                 waiting = []
         yield from self._answer(waiting)
@@ -139,7 +140,7 @@ class Medusa(ModelHubMixin, library_name="medusa-ser", tags=["speech-emotion-rec
     def _answer(self, recordings: list[tuple[Path, list[Segment] | UserError]]) -> Iterator[Answer | UserError]:
         readable = [(path, segments) for path, segments in recordings if not isinstance(segments, UserError)]
         try:
-            answers = iter(self._judge(readable))
+            answers = iter(self._judge(readable) if readable else [])
         except UserError as error:  # of one recording: features that are not finite
             if len(recordings) == 1:
                 yield error
@@ -151,43 +152,44 @@ class Medusa(ModelHubMixin, library_name="medusa-ser", tags=["speech-emotion-rec
             yield segments if isinstance(segments, UserError) else next(answers)
 
     def _judge(self, recordings: list[tuple[Path, list[Segment]]]) -> list[Answer]:
-        clips = {
-            f"{path}, {segment.start:.1f} s": segment.samples for path, segments in recordings for segment in segments
-        }
-        if not clips:
-            return []
-        texts = self._transcribe(list(clips.values()))
-        stores = self._features(clips, texts)
-        stack = self._stack(list(clips), stores)
-        soup = predict(self._soup, StackedExamples(self._nothing(stack.ids), stack.inputs), BATCH)
+        pieces = [
+            (f"{path}, {segment.start:.1f} s", segment.samples) for path, segments in recordings for segment in segments
+        ]
+        # A long recording alone is many pieces: their features are never held all at once.
+        said = [self._judge_pieces(pieces[start : start + BATCH]) for start in range(0, len(pieces), BATCH)]
+        texts = [text for one in said for text in one.texts]
         answers, first = [], 0
         for path, segments in recordings:
             part = slice(first, first + len(segments))
             first += len(segments)
-            # A linear layer may leave the scale; what is reported stays on it.
-            attributes = soup.attributes[part].clip(1, 7)
-            answers.append(
-                Answer(
-                    path, self.labelling, segments, texts[part],
-                    soup.probabilities[part], attributes, stack.posteriors[part],
-                )
-            )  # fmt: skip
+            values = (
+                np.concatenate([getattr(one, name) for one in said])[part]
+                for name in ("posteriors", "attributes", "member_posteriors")
+            )
+            answers.append(Answer(path, self.labelling, segments, texts[part], *values))
         return answers
+
+    def _judge_pieces(self, pieces: list[tuple[str, np.ndarray]]) -> _Said:
+        clips = [samples for _, samples in pieces]
+        texts = self._transcribe(clips)
+        ids = [str(number) for number in range(len(pieces))]
+        stores = self._features([name for name, _ in pieces], clips, texts)
+        stack = self._stack(ids, stores)
+        soup = predict(self._soup, StackedExamples(self._nothing(ids), stack.inputs), BATCH)
+        # A linear layer may leave the scale; what is reported stays on it.
+        return _Said(texts, soup.probabilities, soup.attributes.clip(1, 7), stack.posteriors)
 
     def _transcribe(self, clips: list[np.ndarray]) -> list[str]:
         if self._recognizer is None:
             return [""] * len(clips)
-        batches = [clips[start : start + BATCH] for start in range(0, len(clips), BATCH)]
-        return [transcript.text for batch in batches for transcript in self._recognizer.transcribe(batch)]
+        return [transcript.text for transcript in self._recognizer.transcribe(clips)]
 
-    def _features(self, clips: Mapping[str, np.ndarray], texts: list[str]) -> dict[str, _Held]:
-        """One store of features for each that a member reads."""
-        stores, names = {}, list(clips)
+    def _features(self, names: list[str], clips: list[np.ndarray], texts: list[str]) -> dict[str, _Held]:
+        """One store of features for each that a member reads; `names` are for messages."""
+        stores = {}
         for store, backbone in self._backbones.items():
-            inputs: Sequence[Any] = texts if backbone.config.backbone.kind == "text" else list(clips.values())
-            batches = [inputs[start : start + BATCH] for start in range(0, len(inputs), BATCH)]
-            values = [value for batch in batches for value in backbone.features(batch)]
-            stores[store] = _Held(store, backbone.dim, dict(zip(names, values, strict=True)))
+            values = backbone.features(texts if backbone.config.backbone.kind == "text" else clips)
+            stores[store] = _Held(store, backbone.dim, names, values)
         return stores
 
     def _stack(self, ids: list[str], stores: Mapping[str, _Held]) -> Stack:
@@ -221,7 +223,7 @@ class Medusa(ModelHubMixin, library_name="medusa-ser", tags=["speech-emotion-rec
         return str(self.folder / name) if name.startswith(f"{BACKBONES}/") else name
 
     def _load_member(self, member: BundledMember) -> DeepSER:
-        stores = [_Held(name, dim, {}) for name, dim in zip(member.config.features, member.input_dims, strict=True)]
+        stores = [_Held(name, dim, [], []) for name, dim in zip(member.config.features, member.input_dims, strict=True)]
         model = build_model(member.config, self.description, stores, self.device)
         load_weights(model, self.folder / "members" / member.name)
         return model
@@ -248,16 +250,40 @@ def _download(model_id: str, **options: Any) -> Path:
         ) from None
 
 
+def _resampler(description: Description) -> Literal["librosa", "torchaudio"]:
+    """The one that the features and transcripts were made with."""
+    used = {one.resampler for one in description.features.values() if one.backbone.kind != "text"}
+    if description.transcripts is not None:
+        used.add(description.transcripts.resampler)
+    if len(used) > 1:
+        raise UserError(
+            f"bundle {description.name}: features resampled in two ways; extract them anew with one resampler"
+        )
+    return used.pop() if used else "librosa"
+
+
+class _Said(NamedTuple):
+    """Of a few pieces; fields as in `Answer`."""
+
+    texts: list[str]
+    posteriors: np.ndarray
+    attributes: np.ndarray
+    member_posteriors: np.ndarray
+
+
 class _Held:
-    """Features of a few clips in memory, in the place of a feature store; values pass through float16 as there."""
+    """Features of a few clips in memory, in the place of a feature store; values pass through float16 as there.
 
-    def __init__(self, name: str, dim: int, values: Mapping[str, np.ndarray]) -> None:
+    A clip's key is its number as text.
+    """
+
+    def __init__(self, name: str, dim: int, clips: Sequence[str], values: Sequence[np.ndarray]) -> None:
         self.path, self.dim = Path(name), dim
-        self._values = {clip: storable(clip, own) for clip, own in values.items()}
+        self._values = [storable(clip, own) for clip, own in zip(clips, values, strict=True)]
 
-    def __contains__(self, utterance: object) -> bool:
-        return utterance in self._values
+    def __contains__(self, clip: object) -> bool:
+        return isinstance(clip, str) and int(clip) < len(self._values)
 
-    def read(self, utterance: str) -> np.ndarray:
+    def read(self, clip: str) -> np.ndarray:
         """Shape = (frames, dim), float16."""
-        return self._values[utterance]
+        return self._values[int(clip)]
