@@ -22,8 +22,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Give a temporary name beside `path`; on success flush it to disk and rename it to `path`.
 
     A crash leaves either the old file or the new one, never half of one.
+
+    Raises:
+        UserError: `path` is a folder, or its folder cannot be made.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path.parent}: cannot be made a folder ({error.strerror}); choose another path") from None
+    if path.is_dir():
+        raise UserError(f"{path}: a folder, where a file is to be written; choose another path")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
@@ -135,6 +143,8 @@ def read_csv(path: Path, remedy: str = "check the path") -> pd.DataFrame:
         raise UserError(f"{path}: not a CSV table ({str(error).strip()}); {expected}") from None
     if table.empty:
         raise UserError(f"{path}: no rows; {remedy}")
+    if not isinstance(table.index, pd.RangeIndex):  # pandas takes the first cells for an index then
+        raise UserError(f"{path}: rows have more cells than the header has names; quote cells that hold commas")
     return table
 
 

@@ -25,6 +25,16 @@ from medusa.files import (
 
 
 class TestAtomicPath:
+    def test_a_folder_in_the_place_of_the_file_is_one_line(self, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match="a folder, where a file is to be written"), atomic_path(tmp_path):
+            pass
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_file_in_the_place_of_its_folder_is_one_line(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        with pytest.raises(UserError, match=r"file: cannot be made a folder"), atomic_path(tmp_path / "file" / "a.csv"):
+            pass
+
     def test_the_old_file_stands_until_the_new_one_is_whole(self, tmp_path: Path) -> None:
         path = tmp_path / "a.txt"
         path.write_text("old")
@@ -208,3 +218,9 @@ class TestInside:
     def test_a_sibling_whose_name_begins_like_the_root_is_outside(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="leads outside"):
             inside(tmp_path / "data", "../data-private/a.wav")
+
+
+def test_rows_wider_than_the_header_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "wide.csv").write_text("FileName,Transcript\na.wav,hello, you\n")
+    with pytest.raises(UserError, match=r"wide\.csv: rows have more cells than the header has names; quote cells"):
+        read_csv(tmp_path / "wide.csv")

@@ -34,11 +34,16 @@ def run(args: argparse.Namespace) -> None:
     import shlex
     import subprocess
 
+    from medusa.errors import UserError
     from medusa.workflow.run import headline, run_pipeline, snakemake
 
     options = shlex.split(args.snakemake)
+    if args.cores < 1:
+        raise UserError(f"--cores {args.cores}: must be at least 1")
     if args.dry_run:
-        subprocess.run(snakemake(pipeline, args.cores, ["--dry-run", "--quiet", "rules", *options]), check=False)
+        dry = subprocess.run(snakemake(pipeline, args.cores, ["--dry-run", "--quiet", "rules", *options]), check=False)
+        if dry.returncode:
+            raise UserError(f"Snakemake ended with exit code {dry.returncode}; what it says stands above")
         return
     print(f"{pipeline.config.name}: {pipeline.config.title}")
     if not run_pipeline(pipeline, args.cores, options):

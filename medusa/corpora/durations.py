@@ -46,5 +46,6 @@ def read_durations(audio: Path, names: Sequence[str]) -> Durations:
         found = list(tqdm(pool.map(read, names), total=len(names), desc="durations", unit=" clips", delay=1))
     failed = [name for name, seconds in zip(names, found, strict=True) if seconds is None]
     missing = [name for name in failed if not (audio / name).is_file()]
-    unreadable = [name for name in failed if name not in set(missing)]
+    gone = set(missing)
+    unreadable = [name for name in failed if name not in gone]
     return Durations(np.array([np.nan if one is None else one for one in found], dtype=np.float64), missing, unreadable)

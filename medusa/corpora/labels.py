@@ -249,8 +249,6 @@ def _numeric_columns(source: Path, raw: pd.DataFrame) -> tuple[tuple[str, ...], 
     if "FileName" not in header:
         shown = ", ".join(header)[:200]
         raise UserError(f"{source}: no column FileName in the header ({shown}); is it comma-separated?")
-    if not isinstance(raw.index, pd.RangeIndex):
-        raise UserError(f"{source}: rows have more cells than the header has names; quote cells that hold commas")
     for column in header:
         stem, _, number = column.rpartition(".")
         if stem in header and number.isdigit():  # how pandas spells the second of two equal names

@@ -128,8 +128,6 @@ def uncounted_secondary(said: Annotations) -> Counter[str]:
 def _from_csv(path: Path) -> pd.DataFrame:
     """Text columns FileName, `WORKER` and `FIELDS`; and `DETAIL`, for messages, where the file has it."""
     table = read_csv(path, remedy="it is in the folder Labels of the corpus; --annotations names another file")
-    if not isinstance(table.index, pd.RangeIndex):
-        raise UserError(f"{path}: rows have more cells than the header has names; quote cells that hold commas")
     table = table.fillna("").rename(columns=dict.fromkeys(WORKER_COLUMNS, WORKER))
     if {"FileName", DETAIL} <= set(table.columns):
         parts = table[DETAIL].str.extract(DETAIL_PARTS)
@@ -156,6 +154,9 @@ def _from_json(path: Path) -> pd.DataFrame:
     if not rows:
         raise UserError(f"{path}: no annotations in it; get it anew, or name another file with --annotations")
     table = pd.DataFrame(rows, columns=["FileName", WORKER, *FIELDS])
+    for column in (MAJOR, SECOND):
+        nested = table[column].map(lambda cell: isinstance(cell, list | dict)).to_numpy(dtype=bool)
+        _refuse(path, table, nested, column, "must be text, emotions with a comma in between")
     return table.assign(**{name: table[name].fillna("").astype("str") for name in (MAJOR, SECOND)})
 
 

@@ -50,10 +50,12 @@ def on_consensus(rows: pd.DataFrame, votes: Votes) -> list[str]:
     recomputed, means = np.array(votes.consensus(), dtype=object), votes.mean_ratings()
     notes = []
     differ = (recomputed != "") & (recomputed != rows["EmoClass"].to_numpy(dtype=object))
+    example = ""
     if differ.any():
         first = rows[differ].iloc[0]
-        example = f"{first['FileName']}: {first['EmoClass']}, votes: {recomputed[differ.argmax()]}"
-        notes.append(f"{int(differ.sum()):,} rows have another EmoClass than most votes, for example {example}")
+        example = f", for example {first['FileName']}: {first['EmoClass']}, votes: {recomputed[differ.argmax()]}"
+    voted = int((recomputed != "").sum())
+    notes.append(f"{int(differ.sum()):,} of {voted:,} rows have another EmoClass than most votes{example}")
     distance = np.nan_to_num(np.abs(rows[list(ATTRIBUTES)].to_numpy(dtype=np.float64) - means))
     row, column = np.unravel_index(distance.argmax(), distance.shape)
     far = int((distance > ROUNDED + 1e-9).any(axis=1).sum())

@@ -35,7 +35,7 @@ POOLED = ("Train", "Development", "Validation")
 """Splits whose rows are split anew (release 1.6 and before say Validation). Test1 and Test2 are never trained on."""
 
 UNLABELLED = "Test3"
-UNKNOWN = "Unknown"
+UNKNOWN = "unknown"
 
 
 def prepare(
@@ -116,7 +116,7 @@ def _read_consensus(path: Path) -> pd.DataFrame:
     for name in ATTRIBUTES:
         table[name] = pd.to_numeric(raw[name], errors="coerce")
         refuse_rows(path, raw, ~table[name].between(1, 7), name, "must be a number 1 ... 7")
-    table["SpkrID"] = table["SpkrID"].replace(UNKNOWN, "")
+    table["SpkrID"] = table["SpkrID"].map(_speaker)
     return table
 
 
@@ -169,9 +169,15 @@ def _agree(root: Path, consensus: pd.DataFrame, splits: Mapping[str, str]) -> No
 
 def _known_speakers(rows: pd.DataFrame, speakers: Mapping[str, str]) -> pd.Series:
     """SpkrID of the consensus file, or of Speaker_ids.txt where that does not know."""
-    names = [speakers.get(name, "") for name in rows["FileName"]]
-    listed = pd.Series(names, index=rows.index, dtype="str").replace(UNKNOWN, "")
+    names = [_speaker(speakers.get(name, "")) for name in rows["FileName"]]
+    listed = pd.Series(names, index=rows.index, dtype="str")
     return rows["SpkrID"].where(rows["SpkrID"] != "", listed)
+
+
+def _speaker(cell: str) -> str:
+    """One spelling of a speaker (`Speaker_3`, `3.0` and `3` are one), "" for an unknown one."""
+    name = cell.strip().removeprefix("Speaker_").removesuffix(".0")
+    return "" if name.casefold() == UNKNOWN else name
 
 
 def _test3(root: Path, splits: Mapping[str, str], labelled: set[str], speakers: Mapping[str, str]) -> pd.DataFrame:

@@ -26,10 +26,12 @@ def split_rows(classes: Sequence[str], groups: Sequence[str], shares: Mapping[st
         The partition of each row, in the order given.
 
     Raises:
-        UserError: shares that leave nothing to train on, or fewer groups than partitions.
+        UserError: shares that leave nothing to train on, fewer groups than partitions, or a negative seed.
     """
+    if seed < 0:
+        raise UserError(f"--seed {seed}: must be 0 or more")
     rest = 1.0 - sum(shares.values())
-    if rest <= 0 or min(shares.values(), default=1) <= 0:
+    if not (rest > 0 and all(share > 0 for share in shares.values())):  # so that NaN is refused as well
         wanted = ", ".join(f"{name} {share:g}" for name, share in shares.items())
         raise UserError(f"held-out shares ({wanted}): each must be above 0 and together below 1")
     names = ["train", *shares]

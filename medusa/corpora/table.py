@@ -66,8 +66,6 @@ def prepare(
     """
     raw = read_csv(table)
     _needed(table, raw, ["FileName"])
-    if not isinstance(raw.index, pd.RangeIndex):
-        raise UserError(f"{table}: rows have more cells than the header has names; quote cells that hold commas")
     votes = None
     if class_column is None and (emotions or _others(raw)):
         rows, votes, notes = _from_emotions(table, raw, emotions or _others(raw))
@@ -154,9 +152,15 @@ def _from_emotions(
         rows.loc[labelled, "EmoClass"] = voted.consensus()
     notes = _without_target(rows, labelled & rows[emotions[0]].isna().to_numpy(), "all that is given is for Other")
     sums = values.sum(axis=1)
-    if (values[labelled] % 1 == 0).all() and (sums[labelled] > 1).any():
+    whole = (values[labelled] % 1 == 0).all() and (sums[labelled] > 1).any()
+    if whole and not _are_percentages(sums[labelled]):
         return rows, voted, ["the emotion columns hold counts of votes: soft targets are their shares", *notes]
     return rows, None, [*_divided(raw, np.abs(sums - 1) > SUM_TOLERANCE), *notes]
+
+
+def _are_percentages(sums: Floats) -> bool:
+    """Whether rows of whole numbers with these sums are shares of a hundred: nobody asks 100 people about each clip."""
+    return bool((sums == 100).all())
 
 
 def _numbers(table: Path, raw: pd.DataFrame, columns: Sequence[str]) -> Floats:

@@ -102,8 +102,6 @@ def read_posteriors(path: Path, emotions: Sequence[str], attributes: Sequence[st
             negative probability, or a row of probabilities off a sum of 1 by more than 1e-3; names file and row.
     """
     raw = read_csv(path)
-    if not isinstance(raw.index, pd.RangeIndex):
-        raise UserError(f"{path}: rows have more cells than the header has names; quote cells that hold commas")
     if set(raw.columns) == set(AUTHORS_COLUMNS):
         raw = _from_authors(path, raw, emotions, attributes)
     _check_header(path, raw, emotions, attributes)

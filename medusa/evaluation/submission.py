@@ -50,7 +50,7 @@ def write_submission(posteriors: Path, out: Path, names: Sequence[str]) -> Count
     _check_names(posteriors, table, names)
     letters = table.assign(EmoClass=table["EmoClass"].map(_LETTERS)).sort_values("FileName")
     with atomic_path(out) as temporary:
-        letters.to_csv(temporary, index=False, lineterminator="\n")
+        temporary.write_text(_text(letters), encoding="utf-8", newline="\n")
         _check(out, read_csv(temporary), names)
     return Counter(letters["EmoClass"])
 
@@ -70,6 +70,9 @@ def check_submission(path: Path, names: Sequence[str]) -> Counter[str]:
     """
     table = read_csv(path)
     _check(path, table, names)
+    if path.read_bytes() != _text(table).encode():
+        plain = "no quotes, blank lines or byte-order mark, Unix line ends"
+        raise UserError(f"{path}: the right rows, but not as plain text ({plain}); write it with this command")
     return Counter(table["EmoClass"])
 
 
@@ -77,8 +80,6 @@ def _check(path: Path, table: pd.DataFrame, names: Sequence[str]) -> None:
     header = ",".join(map(str, table.columns))
     if header != ",".join(COLUMNS):
         raise UserError(f"{path}, line 1: the header is {header[:80]!r}, must be {','.join(COLUMNS)}")
-    if not isinstance(table.index, pd.RangeIndex):
-        raise UserError(f"{path}, line 2: more cells than the header has names, must be {','.join(COLUMNS)}")
     allowed = f"must be one of {', '.join(_LETTERS.values())}"
     refuse_rows(path, table, ~table["EmoClass"].isin(list(_LETTERS.values())), "EmoClass", allowed)
     problem = f"must be one of {names[0]} … {names[-1]}"
@@ -86,6 +87,10 @@ def _check(path: Path, table: pd.DataFrame, names: Sequence[str]) -> None:
     _check_names(path, table, names)
     unsorted = table["FileName"] < table["FileName"].shift(fill_value="")
     refuse_rows(path, table, unsorted, "FileName", "must come before the row above it: sort the rows by name")
+
+
+def _text(table: pd.DataFrame) -> str:
+    return str(table.to_csv(index=False, lineterminator="\n"))
 
 
 def _check_names(path: Path, table: pd.DataFrame, names: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Speech recognition by faster-whisper: on CTranslate2, optional (requirements-cuda.txt)."""
+"""Speech recognition by faster-whisper: on CTranslate2, optional (requirements-asr.txt)."""
 
 from __future__ import annotations
 
@@ -88,7 +88,8 @@ def _faster_whisper() -> Any:
         import faster_whisper
     except ImportError:
         raise UserError(
-            "asr.engine: faster-whisper is not installed; see requirements-cuda.txt, or set asr.engine=transformers"
+            "asr.engine: faster-whisper is not installed; "
+            "pip install -r requirements-asr.txt, or set asr.engine=transformers"
         ) from None
     return faster_whisper
 

@@ -1,3 +1,4 @@
+import math
 from collections import Counter
 
 import numpy as np
@@ -71,7 +72,14 @@ def test_groups_stay_whole_and_no_partition_is_empty(
     assert set(split) == {"train", *shares}
 
 
-@pytest.mark.parametrize("shares", [{"test": 1.0}, {"test": 0.6, "dev": 0.4}, {"test": -0.1}, {"test": 0.1, "dev": 0}])
+@pytest.mark.parametrize(
+    "shares", [{"test": 1.0}, {"test": 0.6, "dev": 0.4}, {"test": -0.1}, {"test": 0.1, "dev": 0}, {"test": math.nan}]
+)
 def test_shares_that_leave_nothing_are_refused(shares: dict[str, float]) -> None:
     with pytest.raises(UserError, match=r"held-out shares \(test .*\): each must be above 0 and together below 1"):
         split_rows(["Angry"] * 9, list("abcdefghi"), shares, 1)
+
+
+def test_a_negative_seed_is_refused() -> None:
+    with pytest.raises(UserError, match=r"--seed -1: must be 0 or more"):
+        split_rows(["Angry"] * 9, list("abcdefghi"), SHARES, -1)

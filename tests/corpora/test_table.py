@@ -46,6 +46,12 @@ def prepared(
     )
 
 
+def test_percentages_are_shares_and_not_votes_of_a_hundred() -> None:
+    labels, votes, _ = prepared({"Happy": [60, 0, 100, 0], "Angry": [40, 100, 0, 100], "Partition": PARTITIONS})
+    np.testing.assert_array_equal(labels.targets()[0], [0.6, 0.4])
+    assert votes is None
+
+
 def test_counts_of_votes_become_shares_and_stay_at_hand() -> None:
     labels, votes, notes = prepared(
         {"Happy": [3, 0, 2, 0], "Angry": [1, 4, 2, 1], "Other": [4, 0, 1, 3], "Partition": PARTITIONS}

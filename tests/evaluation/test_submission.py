@@ -1,5 +1,6 @@
 """The challenge's file: written from posteriors, and every way to get it wrong."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -91,7 +92,7 @@ def test_a_right_file_passes(tmp_path: Path) -> None:
         ([f"{NAMES[0]},Neutral", *GOOD[1:]], f"line 2 ('{NAMES[0]}'), EmoClass: 'Neutral': must be one of A, S"),
         ([*GOOD[:3], f"{NAMES[3]},X", GOOD[4]], f"line 5 ('{NAMES[3]}'), EmoClass: 'X': must be one of"),
         ([GOOD[1], GOOD[0], *GOOD[2:]], f"line 3 FileName: '{NAMES[0]}': must come before the row above it"),
-        ([f"{row},1" for row in GOOD], "line 2: more cells than the header"),
+        ([f"{row},1" for row in GOOD], "rows have more cells than the header"),
     ],
 )
 def test_a_wrong_file_is_refused_in_one_line(tmp_path: Path, rows: list[str], message: str) -> None:
@@ -105,3 +106,19 @@ def test_a_wrong_file_is_refused_in_one_line(tmp_path: Path, rows: list[str], me
 def test_another_header_is_refused(tmp_path: Path, header: str) -> None:
     with pytest.raises(UserError, match=r"line 1: the header is .*, must be FileName,EmoClass"):
         check_submission(submission(tmp_path, GOOD, header), NAMES)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text + "\n",
+        lambda text: "\ufeff" + text,
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: text.replace(",N", ',"N"'),
+    ],
+)
+def test_the_right_rows_in_another_form_are_refused(tmp_path: Path, change: Callable[[str], str]) -> None:
+    file = submission(tmp_path, GOOD)
+    file.write_bytes(change(file.read_text(encoding="utf-8")).encode())
+    with pytest.raises(UserError, match="the right rows, but not as plain text"):
+        check_submission(file, NAMES)

@@ -278,6 +278,22 @@ def test_every_kind_of_job_from_recordings_to_the_report(tmp_path: Path) -> None
     assert "| one | logmel + minilm | 42 |" in text
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--cores", "0"], r"^error: --cores 0: must be at least 1$"),
+        (["--dry-run", "--snakemake=--bogus"], r"error: Snakemake ended with exit code \d; what it says stands above$"),
+    ],
+)
+@needs_snakemake
+def test_a_wrong_option_ends_in_one_line(tmp_path: Path, words: list[str], message: str) -> None:
+    write_configs(tmp_path)
+    process = start(tmp_path, "configs/pipeline.yaml", *words)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert re.search(message, err.strip())
+
+
 # --- plans ------------------------------------------------------------------------------------------
 
 
