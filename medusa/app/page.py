@@ -5,24 +5,27 @@ What colour says is said by words or figures as well.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import base64
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
 from medusa.app.answers import Answer
 from medusa.app.description import Abstention, Description
+from medusa.app.timeline import timeline_plot
 from medusa.corpora.labels import ATTRIBUTE_NAMES
 
 ENDS = {"EmoAct": ("calm", "active"), "EmoVal": ("negative", "positive"), "EmoDom": ("weak", "strong")}
 """What 1 and 7 mean."""
 
-EMPTY = '<div class="answer empty"><p>What the ensemble hears will stand here.</p></div>'
+EMPTY = '<div class="answer empty"><p>What the ensemble hears in your clip will stand here.</p></div>'
 
 STYLE = """\
 .gradio-container { --ours: #0072b2; --soft: #555; --line: #d5d5d5; --warn: #a04000; --tint: #eef5fa;
   --tint-warn: #fdf1e7; }
 .dark .gradio-container, .gradio-container.dark { --ours: #56b4e9; --soft: #b5b5bb; --line: #4a4a50; --warn: #e69f00;
   --tint: #1c2a33; --tint-warn: #33260f; }
+.html-container { padding: 0 !important; }
 .intro h1 { margin: 0 0 .2rem; font-size: 1.9rem; line-height: 1.2; }
 .intro p, .limits p { margin: 0; max-width: 60rem; color: var(--soft); line-height: 1.45; }
 .limits p { font-size: .95rem; }
@@ -30,18 +33,18 @@ STYLE = """\
 .answer.empty { padding: 4.5rem 1rem; border: 1.5px dashed var(--line); border-radius: 6px; text-align: center; }
 .answer.empty p { color: var(--soft); }
 .answer h2 { margin: 1.5rem 0 .35rem; font-size: 1.05rem; font-weight: 600; }
+.answer.along { margin-top: 1rem; }
 .answer p { margin: 0; }
 .answer .verdict, .answer .problem { padding: .7rem 1rem .8rem; border-left: 5px solid var(--ours);
   background: var(--tint); }
 .answer .verdict b { display: block; font-size: 2.1rem; line-height: 1.25; }
 .answer .verdict.unsure, .answer .problem { border-left-color: var(--warn); background: var(--tint-warn); }
-.answer table { width: 100%; margin: 0; border-collapse: collapse; font-variant-numeric: tabular-nums; }
-.answer table :is(tr, th, td) { border: 0; background: none; font-weight: 400; text-align: left;
-  vertical-align: middle; }
-.answer table :is(th, td) { padding: .24rem .8rem .24rem 0; }
-.answer table th:first-child { width: 6.4rem; padding-right: 1rem; }
+.answer table { width: 100%; margin: 0; border: 0; border-collapse: collapse; font-variant-numeric: tabular-nums; }
+.answer table tr, .answer table th, .answer table td { padding: .24rem .8rem .24rem 0; border: 0; background: none;
+  font-weight: 400; text-align: left; vertical-align: middle; overflow-wrap: break-word; }
+.answer table th:first-child { width: 6.4rem; padding-right: 1rem; white-space: nowrap; }
 .answer table td.number { width: 3rem; padding-right: 0; text-align: right; white-space: nowrap; }
-.answer table tr.first > * { font-weight: 700; }
+.answer table tr.first th, .answer table tr.first td { font-weight: 700; }
 .answer .bar { display: block; height: 1.1rem; background: var(--tint); }
 .answer .bar > span { display: block; height: 100%; min-width: 2px; background: #8a9aa6; }
 .answer .first .bar > span { background: var(--ours); }
@@ -51,11 +54,14 @@ STYLE = """\
 .answer .scale > span { position: relative; flex: 1; height: 2px; background: var(--line); }
 .answer .scale i { position: absolute; top: -6px; width: 14px; height: 14px; margin-left: -7px; border-radius: 50%;
   background: var(--ours); }
-.answer blockquote { margin: 0; padding: 0; border: 0; font-size: 1.1rem; font-style: normal; color: inherit; }
-.answer table.members th:first-child { width: auto; padding-right: 1.5rem; }
-.answer table.members td { width: 50%; }
-.answer table.members tr.other td { color: var(--warn); }
-.answer table.pieces :is(th, td) { border-bottom: 1px solid var(--line); vertical-align: baseline; }
+.answer .transcript { font-size: 1.1rem; }
+.answer table.members th:first-child { width: 1%; }
+.answer table.members td:last-child { padding-right: 0; text-align: right; }
+.answer table.members td { color: var(--soft); }
+.answer table.members tr.agrees td:last-child { color: var(--body-text-color); font-weight: 700; }
+.answer .picture { overflow-x: auto; margin-bottom: 1rem; background: #fff; }
+.answer .picture img { display: block; width: 100%; min-width: 46rem; max-width: 64rem; margin: 0; }
+.answer table.pieces th, .answer table.pieces td { border-bottom: 1px solid var(--line); vertical-align: baseline; }
 .answer table.pieces thead th { color: var(--soft); font-size: .95rem; }
 @media (max-width: 40rem) {
   .intro h1 { font-size: 1.5rem; }
@@ -89,19 +95,29 @@ def problem_html(message: str) -> str:
     return f'<div class="answer"><p class="problem" role="alert">{escape(message)}</p></div>'
 
 
-def answer_html(answer: Answer, abstention: Abstention) -> str:
-    """What the ensemble says of one recording."""
+def answer_html(answer: Answer, abstention: Abstention, features: Mapping[str, Sequence[str]]) -> str:
+    """What the ensemble says of one recording; `features` are those that each member reads."""
     summary, labelling = answer.summary(), answer.labelling
     parts = [_verdict(summary, abstention), _bars(summary, labelling.emotions)]
     if labelling.attributes:
         parts.append(_scales(summary, labelling.attributes))
     if any(answer.transcripts):
-        parts.append(f"<h2>Transcript</h2><blockquote>{escape(summary['Transcript'])}</blockquote>")
+        parts.append(f'<h2>Transcript</h2><p class="transcript">{escape(summary["Transcript"])}</p>')
     if len(labelling.members) > 1:
-        parts.append(_members(summary, labelling.members))
-    if len(answer.segments) > 1:
-        parts.append(_pieces(answer.timeline().to_dict("records")))
+        parts.append(_members(summary, features))
     return f'<div class="answer" aria-live="polite">{"".join(parts)}</div>'
+
+
+def timeline_html(answer: Answer) -> str:
+    """What it says along a recording of several pieces, as a picture and in words; nothing for one piece."""
+    if len(answer.segments) == 1:
+        return ""
+    picture = base64.b64encode(timeline_plot(answer)).decode()
+    return (
+        '<div class="answer along"><h2>Over time</h2><div class="picture"><img alt="The posteriors and attributes of '
+        f'each piece; the table below has the likeliest emotions" src="data:image/png;base64,{picture}" /></div>'
+        f"{_pieces(answer.timeline().to_dict('records'))}</div>"
+    )
 
 
 def _verdict(summary: dict[str, Any], abstention: Abstention) -> str:
@@ -144,14 +160,17 @@ def _scales(summary: dict[str, Any], attributes: list[str]) -> str:
     return f'<h2>Attributes, from 1 to 7</h2><table class="scales">{"".join(rows)}</table>'
 
 
-def _members(summary: dict[str, Any], members: list[str]) -> str:
+def _members(summary: dict[str, Any], features: Mapping[str, Sequence[str]]) -> str:
     rows = []
-    for name in members:
+    for name, own in features.items():
         choice = summary[f"Member {name}"]
-        look = "" if choice == summary["Emotion"] else ' class="other"'
-        rows.append(f'<tr{look}><th scope="row">{escape(name)}</th><td>{escape(choice)}</td></tr>')
-    agreeing = round(summary["Agreement"] * len(members))
-    return f'<h2>Members: {agreeing} of {len(members)} agree</h2><table class="members">{"".join(rows)}</table>'
+        look = ' class="agrees"' if choice == summary["Emotion"] else ""
+        rows.append(
+            f'<tr{look}><th scope="row">{escape(name)}</th><td>{escape(" + ".join(own))}</td>'
+            f"<td>{escape(choice)}</td></tr>"
+        )
+    agreeing = round(summary["Agreement"] * len(features))
+    return f'<h2>Members: {agreeing} of {len(features)} agree</h2><table class="members">{"".join(rows)}</table>'
 
 
 def _pieces(pieces: Iterable[Mapping[Any, Any]]) -> str:
@@ -166,7 +185,7 @@ def _pieces(pieces: Iterable[Mapping[Any, Any]]) -> str:
     head = (
         '<thead><tr><th scope="col">Time</th><th scope="col">Emotion</th><th scope="col">Transcript</th></tr></thead>'
     )
-    return f'<h2>Over time</h2><table class="pieces">{head}<tbody>{"".join(rows)}</tbody></table>'
+    return f'<table class="pieces">{head}<tbody>{"".join(rows)}</tbody></table>'
 
 
 def _percent(share: float) -> str:

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medusa.app.model import Medusa
-from medusa.app.page import EMPTY, STYLE, answer_html, intro_html, limits_html, problem_html
+from medusa.app.page import EMPTY, STYLE, answer_html, intro_html, limits_html, problem_html, timeline_html
 from medusa.audio import duration
 from medusa.errors import UserError
 
 if TYPE_CHECKING:
+    import gradio
     from fastapi import FastAPI
 
 MEGABYTES = 50
@@ -32,17 +33,21 @@ MINUTES = 10
 QUEUE = 20
 """Clips that wait at most; one is worked on at a time."""
 
+GRACE = 3
+"""Seconds that pages which are still open get before the end."""
+
 KEPT = 3600
 """Seconds that a recording is kept; it is deleted when the page next looks, as often."""
 
 
-def serve(bundle: str, host: str = "127.0.0.1", port: int = 7860) -> None:
+def serve(bundle: str, host: str = "127.0.0.1", port: int = 7860, device: str = "auto") -> None:
     """Serve the page until Ctrl-C or SIGTERM; then every recording is deleted.
 
     Args:
         bundle: A folder, or a hub id.
         host: Address to listen on.
         port: 0: any that is free.
+        device: auto, cpu, cuda or cuda:1.
 
     Raises:
         UserError: gradio is not installed, the address is not free, or the bundle cannot be loaded.
@@ -50,15 +55,13 @@ def serve(bundle: str, host: str = "127.0.0.1", port: int = 7860) -> None:
     _require_gradio()
     with _listen(host, port) as listener, tempfile.TemporaryDirectory(prefix="medusa-") as recordings:
         os.environ["GRADIO_TEMP_DIR"] = recordings
-        app = build_page(Medusa.from_pretrained(bundle))
+        app = build_page(Medusa.from_pretrained(bundle, device=device))
         named = f"[{host}]" if ":" in host else host
         print(f"page: http://{named}:{listener.getsockname()[1]} (Ctrl-C ends it)", flush=True)
-        # uvicorn raises what stopped it anew: as KeyboardInterrupt, so that the recordings are deleted.
+        # uvicorn raises anew the signal that stopped it: as KeyboardInterrupt, so that the recordings are deleted.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        import uvicorn
-
         with suppress(KeyboardInterrupt):
-            uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
+            _run(app, listener)
 
 
 def build_page(medusa: Medusa) -> FastAPI:
@@ -74,19 +77,24 @@ def build_page(medusa: Medusa) -> FastAPI:
         with gradio.Row():
             with gradio.Column(scale=2, min_width=300):
                 clip = gradio.Audio(sources=["upload", "microphone"], type="filepath", label="Clip", buttons=[])
+                _refuse_links(clip)
                 button = gradio.Button("Which emotion?", variant="primary")
                 gradio.HTML(limits_html(MEGABYTES, MINUTES), padding=False)
             with gradio.Column(scale=3, min_width=300):
                 answer = gradio.HTML(EMPTY, padding=False)
-        button.click(functools.partial(judge, medusa), clip, answer, api_visibility="private", show_progress="full")
-        clip.change(lambda: EMPTY, None, answer, api_visibility="private", show_progress="hidden", queue=False)
+        timeline = gradio.HTML(padding=False)
+        said = [answer, timeline]
+        button.click(functools.partial(judge, medusa), clip, said, api_visibility="private", show_progress_on=answer)
+        clip.change(lambda: (EMPTY, ""), None, said, api_visibility="private", show_progress="hidden", queue=False)
     blocks.queue(default_concurrency_limit=1, max_size=QUEUE, api_open=False)
     # Else gradio would take and hand out any file that a request names: it checks that a file was uploaded here only
     # where it started the server itself.
     blocks.has_launched = True
     # Fonts of the system, because a theme may name some that are loaded from elsewhere; and every switch that gradio
     # would take from a variable of the environment.
-    theme = gradio.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]).set(
+    theme = gradio.themes.Default(
+        primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+    ).set(
         button_primary_background_fill="#0072b2",
         button_primary_background_fill_hover="#005c8f",
         button_primary_background_fill_dark="#0072b2",
@@ -100,10 +108,24 @@ def build_page(medusa: Medusa) -> FastAPI:
     return app
 
 
-def judge(medusa: Medusa, recording: str | None) -> str:
-    """The page's answer to a recording, as HTML; None: there is none yet."""
+def _refuse_links(clip: gradio.Audio) -> None:
+    """Else gradio fetches what a request names by its address, from wherever that is."""
+    from gradio import Error
+
+    keep = clip.async_move_resource_to_block_cache
+
+    async def keep_file(url_or_file_path: str | Path | None) -> str | None:
+        if "://" in str(url_or_file_path):
+            raise Error("The page takes files, no links.")
+        return await keep(url_or_file_path)
+
+    clip.async_move_resource_to_block_cache = keep_file  # type: ignore[method-assign]
+
+
+def judge(medusa: Medusa, recording: str | None) -> tuple[str, str]:
+    """The page's answer to a recording and its timeline, as HTML; None: there is no recording yet."""
     if recording is None:
-        return problem_html("Record or upload a clip first.")
+        return problem_html("Record or upload a clip first."), ""
     path = Path(recording)
     try:
         _require_length(path)
@@ -111,8 +133,16 @@ def judge(medusa: Medusa, recording: str | None) -> str:
         if isinstance(answer, UserError):
             raise answer
     except UserError as error:
-        return problem_html(str(error).replace(recording, path.name))
-    return answer_html(answer, medusa.description.abstention)
+        return problem_html(str(error).replace(recording, path.name)), ""
+    features = {member.name: member.config.features for member in medusa.description.members}
+    return answer_html(answer, medusa.description.abstention, features), timeline_html(answer)
+
+
+def _run(app: FastAPI, listener: socket.socket) -> None:
+    import uvicorn
+
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=GRACE)
+    uvicorn.Server(config).run(sockets=[listener])
 
 
 def _require_length(path: Path) -> None:

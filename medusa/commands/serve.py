@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine only)"
     )
     parser.add_argument("--port", type=int, default=7860, help="port to listen on (default: 7860; 0: any free one)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -26,4 +27,4 @@ def run(args: argparse.Namespace) -> None:
             f"warning: --host {args.host}: the page has no password; whoever reaches this address can use it",
             file=sys.stderr,
         )
-    serve(args.bundle, args.host, args.port)
+    serve(args.bundle, args.host, args.port, args.device)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from medusa.app.answers import Answer, Labelling
 from medusa.app.description import Abstention
-from medusa.app.page import answer_html, limits_html, problem_html
+from medusa.app.page import answer_html, limits_html, problem_html, timeline_html
 from medusa.app.segments import Segment
 
+FEATURES = {"one": ["hearing"], "two": ["hearing", "text"]}
 ABSTENTION = Abstention(threshold=0.5, share=0.2, partition="dev", accuracy_sure=0.75, accuracy_unsure=None)
 
 
@@ -37,7 +41,7 @@ def table(page: ElementTree.Element, kind: str) -> list[list[str]]:
 
 
 def test_what_is_said_of_a_short_clip() -> None:
-    page = ElementTree.fromstring(answer_html(answer([[0.2, 0.8]]), ABSTENTION))
+    page = ElementTree.fromstring(answer_html(answer([[0.2, 0.8]]), ABSTENTION, FEATURES))
     verdict = next(one for one in page.iter("div") if one.get("class") == "verdict")
     assert "".join(verdict.itertext()) == (
         "<b>&Sure: its posterior, 80%, is not below 50%. "
@@ -45,35 +49,41 @@ def test_what_is_said_of_a_short_clip() -> None:
     )
     assert table(page, "bars") == [["Calm", "20%"], ["<b>&", "80%"]]
     assert table(page, "scales") == [["Arousal", "calmactive", "1.0"], ["Valence", "negativepositive", "5.5"]]
-    assert table(page, "members") == [["one", "Calm"], ["two", "<b>&"]]
+    assert table(page, "members") == [["one", "hearing", "Calm"], ["two", "hearing + text", "<b>&"]]
     assert [one.text for one in page.iter("h2")][-1] == "Members: 1 of 2 agree"
-    assert [one.text for one in page.iter("blockquote")] == ["<i>word</i> 0"]
+    assert [one.text for one in page.iter("p")] == ["<i>word</i> 0"]
     assert [one.get("style") for one in page.iter() if one.get("style")] == [
         "width: 20.00%", "width: 80.00%", "left: 0.00%", "left: 75.00%"
     ]  # fmt: skip
 
 
-def test_the_likeliest_emotion_and_a_dissenting_member_stand_out() -> None:
-    page = ElementTree.fromstring(answer_html(answer([[0.2, 0.8]]), ABSTENTION))
+def test_the_likeliest_emotion_and_the_members_that_agree_stand_out() -> None:
+    page = ElementTree.fromstring(answer_html(answer([[0.2, 0.8]]), ABSTENTION, FEATURES))
     marked = {row.get("class"): "".join(row[0].itertext()) for row in page.iter("tr") if row.get("class")}
-    assert marked == {"first": "<b>&", "other": "one"}
+    assert marked == {"first": "<b>&", "agrees": "two"}
 
 
 def test_an_unsure_ensemble_says_so() -> None:
-    page = answer_html(answer([[0.41, 0.59]], threshold=0.6), replace_threshold(0.6))
+    page = answer_html(answer([[0.41, 0.59]], threshold=0.6), replace_threshold(0.6), FEATURES)
     assert 'class="verdict unsure"' in page
     assert "</b>Unsure: its posterior, 59%, is below 60%.</div>" in page
 
 
 def test_a_long_clip_has_a_row_for_each_piece() -> None:
-    page = ElementTree.fromstring(answer_html(answer([[0.9, 0.1], [0.4, 0.6], [0.55, 0.45]], seconds=31), ABSTENTION))
+    told = answer([[0.9, 0.1], [0.4, 0.6], [0.55, 0.45]], seconds=31)
+    page = ElementTree.fromstring(timeline_html(told))
     assert table(page, "pieces") == [
         ["Time", "Emotion", "Transcript"],
         ["0:00–0:31", "Calm 90%", "<i>word</i> 0"],
         ["0:31–1:02", "<b>& 60%", "<i>word</i> 1"],
         ["1:02–1:33", "Calm 55%", "<i>word</i> 2"],
     ]
-    assert [one.text for one in page.iter("blockquote")] == ["<i>word</i> 0 <i>word</i> 1 <i>word</i> 2"]
+    (picture,) = page.iter("img")
+    scheme, _, data = str(picture.get("src")).partition(",")
+    assert scheme == "data:image/png;base64"
+    assert Image.open(io.BytesIO(base64.b64decode(data))).width > 1000
+    whole = ElementTree.fromstring(answer_html(told, ABSTENTION, FEATURES))
+    assert [one.text for one in whole.iter("p")] == ["<i>word</i> 0 <i>word</i> 1 <i>word</i> 2"]
 
 
 def test_what_there_is_none_of_is_left_out() -> None:
@@ -82,8 +92,9 @@ def test_what_there_is_none_of_is_left_out() -> None:
         whole, labelling=Labelling(["Calm", "Sad"], [], ["one"], 0.5), transcripts=[""],
         attributes=np.zeros((1, 0), np.float32), member_posteriors=whole.member_posteriors[:, :1],
     )  # fmt: skip
-    page = ElementTree.fromstring(answer_html(bare, ABSTENTION))
+    page = ElementTree.fromstring(answer_html(bare, ABSTENTION, FEATURES))
     assert [one.text for one in page.iter("h2")] == ["Emotions"]
+    assert timeline_html(bare) == ""
 
 
 @pytest.mark.parametrize("html", [problem_html("<script>"), limits_html(50, 10)])

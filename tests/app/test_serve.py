@@ -113,7 +113,7 @@ def test_a_clip_gets_its_answer(visit: Visit, medusa: Medusa, trained: Trained) 
         name: f"{expected[name]:.0%}" for name in medusa.labelling.emotions
     }
     assert all(box is not None and box["width"] > 100 for _, box in bars.values())
-    assert visit.page.locator("blockquote").inner_text() == expected["Transcript"]
+    assert visit.page.locator(".transcript").inner_text() == expected["Transcript"]
     assert visit.page.locator(".members tr").count() == 2
     assert visit.page.locator(".pieces").count() == 0
     own = visit.page.url.rstrip("/")
@@ -188,6 +188,10 @@ def test_no_recording_but_an_upload_is_judged(stream: bool, served: Served, trai
     assert "verdict" not in refused
 
 
+def test_no_link_is_followed(served: Served) -> None:
+    assert "no links" in asked_directly(served.url, "https://example.invalid/clip.wav", stream=False)
+
+
 def test_recordings_are_deleted_when_the_page_stops(bundle: Path, trained: Trained, tmp_path: Path) -> None:
     process, url = start(bundle, tmp_path)
     with process:
@@ -238,15 +242,15 @@ def fetched(request: str | urllib.request.Request) -> bytes:
 
 
 def test_without_a_clip_it_asks_for_one(medusa: Medusa) -> None:
-    assert "Record or upload a clip first." in serve.judge(medusa, None)
+    assert "Record or upload a clip first." in serve.judge(medusa, None)[0]
 
 
 def test_a_clip_that_is_too_long_is_refused_before_it_is_decoded(
     medusa: Medusa, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip = str(trained.audio / clip_name(20))
-    assert "verdict" in serve.judge(medusa, clip)
+    assert "verdict" in serve.judge(medusa, clip)[0]
     monkeypatch.setattr(serve, "MINUTES", 0.02)  # 1.2 s; the clip lasts 1.3
     monkeypatch.setattr(Medusa, "answers", None)
-    said = serve.judge(medusa, clip)
+    said, _ = serve.judge(medusa, clip)
     assert f'role="alert">{clip_name(20)}: 0.0 minutes long; this page takes 0.02' in said
