@@ -1,6 +1,6 @@
 """How long predictions take: a folder in one call, one call per clip after loading, and one command per clip.
 
-    python -m benchmarks.predict BUNDLE RECORDINGS_FOLDER [--clips 8] [--repeats 3]
+    python -m benchmarks.predict BUNDLE RECORDINGS_FOLDER [--clips 8] [--repeats 3] [--threads 1]
 
 The median of the repeats is printed, with the least and the most: on a shared machine they differ.
 """
@@ -28,17 +28,18 @@ def main() -> None:
     parser.add_argument("recordings", type=Path)
     parser.add_argument("--clips", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=0)
     args = parser.parse_args()
     found = find_recordings([args.recordings])
     clips = found[:: max(1, len(found) // args.clips)][: args.clips]
     print(f"{len(clips)} clips, {np.mean([duration(clip) for clip in clips]):.1f} s each in the mean")
 
-    show("loading", timed(lambda: Medusa.from_pretrained(args.bundle), args.repeats))
-    medusa = Medusa.from_pretrained(args.bundle)
+    show("loading", timed(lambda: Medusa.from_pretrained(args.bundle, threads=args.threads), args.repeats))
+    medusa = Medusa.from_pretrained(args.bundle, threads=args.threads)
     medusa.predict(clips[:1])  # the first call compiles what librosa needs
     together = timed(lambda: medusa.predict(clips), args.repeats) / len(clips)
     singly = timed(lambda: [medusa.predict([clip]) for clip in clips], args.repeats) / len(clips)
-    commands = timed(lambda: one_by_one(args.bundle, clips[:2]), args.repeats) / 2
+    commands = timed(lambda: one_by_one(args.bundle, clips[:2], args.threads), args.repeats) / 2
     show("a clip, folder in one call", together)
     show("a clip, one call each after loading", singly, together)
     show("a clip, one command each", commands, together)
@@ -54,10 +55,10 @@ def timed(work: Callable[[], object], repeats: int) -> np.ndarray:
     return np.array(seconds)
 
 
-def one_by_one(bundle: Path, clips: list[Path]) -> None:
+def one_by_one(bundle: Path, clips: list[Path], threads: int) -> None:
     """As a user would without a folder."""
     for clip in clips:
-        words = [sys.executable, "-m", "medusa", "predict", str(bundle), str(clip)]
+        words = [sys.executable, "-m", "medusa", "predict", str(bundle), str(clip), "--threads", str(threads)]
         subprocess.run(words, check=True, capture_output=True)
 
 

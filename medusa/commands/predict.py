@@ -29,6 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="cut recordings longer than 12 s evenly, or where nobody speaks (needs requirements-app.txt)",
     )  # fmt: skip
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument(
+        "--threads", type=int, default=0, metavar="N",
+        help="CPU threads (default: one a core); 1 is many times faster where other work keeps the cores busy",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> None:
@@ -43,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
     from medusa.files import sha256
 
     recordings, cut = find_recordings(args.recordings), _segmenter(args.segments)
-    medusa = Medusa.from_pretrained(args.bundle, device=args.device)
+    medusa = Medusa.from_pretrained(args.bundle, device=args.device, threads=args.threads)
     identity = {"bundle": sha256(medusa.folder / FILE), "segments": args.segments}
     predictions = Predictions(recordings, args.out, args.plot, identity)
     missing = predictions.missing
