@@ -20,7 +20,7 @@ from huggingface_hub.errors import HFValidationError
 from medusa.app.answers import Answer, Labelling
 from medusa.app.description import BACKBONES, BundledMember, Description, copy_bundle, read_description
 from medusa.app.segments import Segment, Segmenter, windows
-from medusa.audio import read_audio
+from medusa.audio import SAMPLE_RATE, read_audio
 from medusa.config.schema import Compute, ExtractConfig, TranscribeConfig
 from medusa.device import prepare_device
 from medusa.ensemble.posteriors import Stack
@@ -217,7 +217,10 @@ class Medusa(ModelHubMixin, library_name="medusa-ser", tags=["speech-emotion-rec
         backbone = config.backbone
         if backbone.model is not None:
             backbone = backbone.model_copy(update={"model": self._model(backbone.model)})
-        return load_backbone(config.model_copy(update={"backbone": backbone}), self.device)
+        loaded = load_backbone(config.model_copy(update={"backbone": backbone}), self.device)
+        if backbone.kind == "logmel":
+            loaded.features([np.zeros(SAMPLE_RATE, np.float32)])  # librosa compiles now, not in the first answer
+        return loaded
 
     def _model(self, name: str) -> str:
         return str(self.folder / name) if name.startswith(f"{BACKBONES}/") else name

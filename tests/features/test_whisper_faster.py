@@ -142,7 +142,9 @@ def test_a_model_of_the_hub_is_known_by_its_commit(
 
 def test_without_the_package_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "faster_whisper", None)
-    with pytest.raises(UserError, match=r"not installed; pip install -r requirements-asr\.txt, or set asr\.engine=transformers"):
+    with pytest.raises(
+        UserError, match=r"not installed; pip install -r requirements-asr\.txt, or set asr\.engine=transformers"
+    ):
         load(tmp_path)
 
 
