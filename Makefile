@@ -19,7 +19,7 @@ venv: $(INSTALLED) ## make .venv with everything that runs and checks the code
 # the CUDA one; asked without hashes it prefers a CPU build where it has been pointed at one, and the hash is then checked.
 # A torch of the pinned version that is already in .venv is kept. The lock holds no NVIDIA libraries: the last but one
 # line adds them where torch is a CUDA build.
-$(INSTALLED): requirements.lock requirements.txt requirements-workflow.txt requirements-app.txt pyproject.toml
+$(INSTALLED): requirements.lock requirements.txt requirements-workflow.txt requirements-app.txt requirements-asr.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: needs Python 3.11 or newer: make PYTHON=python3.11 venv")'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) freeze | grep -q '^$(TORCH)' || { set -e; \
@@ -69,13 +69,13 @@ format: $(INSTALLED) ## mend style and format
 # One lock for Python 3.11 and newer on Linux, macOS and Windows. Two things are done to the resolver's output:
 # what only a CUDA build of torch needs is left out, and the CPU build of torch is let in beside the ordinary wheels.
 TORCH_CPU := 6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b# torch 2.13.0+cpu, cp311, Linux x86-64
-lock: ## renew requirements.lock from requirements{,-dev,-workflow,-app}.txt
+lock: ## renew requirements.lock from requirements{,-dev,-workflow,-app,-asr}.txt
 	$(PYTHON) -m venv build/lock
 	build/lock/bin/pip install --quiet --disable-pip-version-check uv==0.13.9
 	build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		requirements.txt requirements-dev.txt requirements-workflow.txt requirements-app.txt \
+		requirements.txt requirements-dev.txt requirements-workflow.txt requirements-app.txt requirements-asr.txt \
 		--output-file requirements.lock > /dev/null
-	awk 'BEGIN { print "# Made by `make lock`: requirements{,-dev,-workflow,-app}.txt and what they need, with hashes." } \
+	awk 'BEGIN { print "# Made by `make lock`: requirements{,-dev,-workflow,-app,-asr}.txt and what they need, with hashes." } \
 	  /$(TORCH_CPU)/ { next } /^[a-z]/ { keep = !/^(nvidia-|cuda-|triton=)/ } keep { print } \
 	  /^torch==/ { print "    --hash=sha256:$(TORCH_CPU) \\" }' requirements.lock > build/requirements.lock
 	mv build/requirements.lock requirements.lock
