@@ -6,6 +6,8 @@ training run where neither is installed.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,12 +32,9 @@ def read_audio(path: Path, resampler: Literal["librosa", "torchaudio"] = "libros
     Raises:
         UserError: the file is missing, empty, or not audio; or torchaudio is not installed.
     """
-    soundfile = _soundfile()
     _require_file(path)
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise UserError(f"{path}: cannot be decoded ({error.error_string}); replace or remove it") from None
+    with _undecodable(path):
+        samples, rate = _soundfile().read(path, dtype="float32", always_2d=True)
     if not len(samples):
         raise UserError(f"{path}: holds no samples; replace or remove it")
     mono: np.ndarray = samples.mean(axis=1, dtype=np.float32)
@@ -67,12 +66,9 @@ def duration(path: Path) -> float:
     Raises:
         UserError: the file is missing or not audio.
     """
-    soundfile = _soundfile()
     _require_file(path)
-    try:
-        return float(soundfile.info(path).duration)
-    except soundfile.LibsndfileError as error:
-        raise UserError(f"{path}: cannot be decoded ({error.error_string}); replace or remove it") from None
+    with _undecodable(path):
+        return float(_soundfile().info(path).duration)
 
 
 def mel_power(samples: np.ndarray, hop: int, window: int, bands: int) -> np.ndarray:
@@ -109,6 +105,21 @@ def _soundfile() -> Any:
     except ImportError:
         raise UserError("reading audio needs the package soundfile; run: pip install -r requirements.txt") from None
     return soundfile
+
+
+@contextlib.contextmanager
+def _undecodable(path: Path) -> Iterator[None]:
+    """Turns what soundfile raises for a file it cannot read into one line.
+
+    Beside its own error: TypeError for headerless formats, ValueError for streams of unknown length and names that are
+    not UTF-8, MemoryError where a header lies about the length.
+    """
+    soundfile = _soundfile()
+    try:
+        yield
+    except (soundfile.LibsndfileError, TypeError, ValueError, MemoryError) as error:
+        reason = getattr(error, "error_string", None) or str(error) or "it does not fit into memory"
+        raise UserError(f"{path}: cannot be decoded ({reason}); replace or remove it") from None
 
 
 def _require_file(path: Path) -> None:

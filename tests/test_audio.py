@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.io.wavfile
 import scipy.signal
+import soundfile
 
 from medusa.audio import SAMPLE_RATE, duration, mel_power, pitch, read_audio, root_mean_square
 from medusa.errors import UserError
@@ -101,3 +102,18 @@ def test_mel_power_grows_with_the_square_and_peaks_at_the_tone() -> None:
     # Slaney's mel scale is linear to 1 kHz (15 mel) and reaches 45.245 mel at 8 kHz: 1 kHz lies a third of the way up
     assert low == pytest.approx(15 / 45.245 * 41 - 1, abs=1)
     assert low < high
+
+
+def test_what_soundfile_cannot_open_is_one_line(tmp_path: Path) -> None:
+    """Headerless data, a name that is no UTF-8, and a header that claims more samples than memory holds."""
+    headerless, odd, huge = tmp_path / "a.raw", tmp_path / "caf\udce9.wav", tmp_path / "huge.flac"
+    for path in (headerless, odd):
+        path.write_bytes(b"\0" * 100)
+    soundfile.write(huge, np.zeros((100, 8)), 16_000, format="FLAC")
+    content = bytearray(huge.read_bytes())
+    content[21] |= 0x0F  # STREAMINFO: the count of samples per channel is 36 bits, here nearly all ones
+    content[22:26] = b"\xff" * 4
+    huge.write_bytes(content)
+    for path in (headerless, odd, huge):
+        with pytest.raises(UserError, match=r"cannot be decoded \(.+\); replace or remove it"):
+            read_audio(path)

@@ -39,9 +39,6 @@ from medusa.training.member import build_model
 BATCH = 8
 """Pieces of recordings that are worked on at once."""
 
-HUB_OPTIONS = ("force_download", "token", "cache_dir", "local_files_only", "revision")
-"""What the mixin hands on though the folder is here by then."""
-
 
 class Medusa(ModelHubMixin, library_name="medusa-ser", tags=["speech-emotion-recognition"]):
     """A trained ensemble; make one with `Medusa.from_pretrained`.
@@ -92,12 +89,8 @@ class Medusa(ModelHubMixin, library_name="medusa-ser", tags=["speech-emotion-rec
                 str(pretrained_model_name_or_path), revision=revision, cache_dir=cache_dir, token=token,
                 force_download=force_download, local_files_only=local_files_only,
             )  # fmt: skip
-        return super().from_pretrained(folder, **options)
-
-    @classmethod
-    def _from_pretrained(cls, *, model_id: str, **options: Any) -> Medusa:
-        chosen = {name: value for name, value in options.items() if name not in HUB_OPTIONS}
-        return cls(Path(model_id), **chosen)
+        # Not by the mixin's own way, which would take options from a config.json that anybody may have written.
+        return cls(folder, **options)
 
     def _save_pretrained(self, save_directory: Path) -> None:
         copy_bundle(self.folder, self.description, save_directory)

@@ -59,7 +59,8 @@ def serve(bundle: str, host: str = "127.0.0.1", port: int = 7860, device: str = 
         named = f"[{host}]" if ":" in host else host
         print(f"page: http://{named}:{listener.getsockname()[1]} (Ctrl-C ends it)", flush=True)
         # uvicorn raises anew the signal that stopped it: as KeyboardInterrupt, so that the recordings are deleted.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        for ending in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(ending, signal.default_int_handler)
         with suppress(KeyboardInterrupt):
             _run(app, listener)
 
@@ -160,6 +161,8 @@ def _require_gradio() -> None:
 
 def _listen(host: str, port: int) -> socket.socket:
     """A socket that connections already wait at while the bundle is loaded."""
+    if not 0 <= port <= 65535:
+        raise UserError(f"--port {port}: must be 0 ... 65535 (0: any free one)")
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:

@@ -168,3 +168,7 @@ def test_what_a_spreadsheet_would_compute_is_text(text: str) -> None:
     assert csv_text([{"a": text, "b": f"1{text}", "c": -1.5}]) in (
         f"a,b,c\n'{text},1{text},-1.5\n", f"a,b,c\n\"'{text}\",\"1{text}\",-1.5\n"
     )  # fmt: skip
+
+
+def test_a_header_is_no_formula_either() -> None:
+    assert csv_text([{"=1+1": "@x", "b": 2}]) == "'=1+1,b\n'@x,2\n"

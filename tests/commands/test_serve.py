@@ -42,3 +42,9 @@ def test_a_page_that_others_reach_is_warned_of(
     lines = error_of([str(tmp_path), "--host", host, "--port", "0"], capsys).splitlines()
     warning = f"warning: --host {host}: the page has no password; whoever reaches this address can use it"
     assert lines[:-1] == [warning] * warned
+
+
+@pytest.mark.parametrize("port", ["99999", "-5"])
+def test_a_port_that_is_none(port: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    error = f"error: --port {port}: must be 0 ... 65535 (0: any free one)\n"
+    assert error_of([str(tmp_path), f"--port={port}"], capsys) == error
