@@ -192,13 +192,16 @@ def test_no_link_is_followed(served: Served) -> None:
     assert "no links" in asked_directly(served.url, "https://example.invalid/clip.wav", stream=False)
 
 
-def test_recordings_are_deleted_when_the_page_stops(bundle: Path, trained: Trained, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP])
+def test_recordings_are_deleted_when_the_page_stops(
+    bundle: Path, trained: Trained, tmp_path: Path, ending: signal.Signals
+) -> None:
     process, url = start(bundle, tmp_path)
     with process:
         kept = Path(upload(url, trained.audio / clip_name(0)))
         assert kept.is_relative_to(tmp_path)
         assert kept.is_file()
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(ending)
     assert process.returncode == 0
     assert not list(tmp_path.glob("medusa-*"))
 
