@@ -124,7 +124,7 @@ def _undecodable(path: Path) -> Iterator[None]:
 
 def _require_file(path: Path) -> None:
     if not path.is_file():
-        raise UserError(f"{path}: no such recording; check paths.audio and FileName")
+        raise UserError(f"{path}: no such recording; check the path (in a corpus: paths.audio and FileName)")
     if not path.stat().st_size:
         raise UserError(f"{path}: an empty file; replace or remove it")
 

@@ -97,7 +97,7 @@ class Medusa(ModelHubMixin, library_name="medusa-ser", tags=["speech-emotion-rec
 
     # --- predicting ---
 
-    def predict(self, paths: Sequence[str | Path], cut: Segmenter = windows) -> pd.DataFrame:
+    def predict(self, paths: str | Path | Sequence[str | Path], cut: Segmenter = windows) -> pd.DataFrame:
         """What the ensemble says of recordings, one row each (columns as `medusa.app.answers.Answer.summary`).
 
         Args:
@@ -108,6 +108,7 @@ class Medusa(ModelHubMixin, library_name="medusa-ser", tags=["speech-emotion-rec
             UserError: a recording is missing or cannot be decoded; `answers` goes on with the others instead.
         """
         rows = []
+        paths = [paths] if isinstance(paths, str | Path) else paths
         for answer in self.answers(map(Path, paths), cut):
             if isinstance(answer, UserError):
                 raise answer

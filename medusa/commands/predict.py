@@ -43,6 +43,7 @@ def run(args: argparse.Namespace) -> None:
     from medusa.app.model import Medusa
     from medusa.app.predictions import Predictions
     from medusa.app.recordings import find_recordings
+    from medusa.app.segments import LONGEST
     from medusa.errors import UserError
     from medusa.files import sha256
 
@@ -62,6 +63,10 @@ def run(args: argparse.Namespace) -> None:
             elif args.out is None:
                 progress.write(table.line(answer), file=sys.stdout)
             progress.update()
+    if args.out is None:
+        print(f"?: the ensemble is unsure, its largest posterior is below {medusa.labelling.threshold:.2f}")
+    if args.plot is not None:
+        print(f"plots of recordings longer than {LONGEST:.0f} s: {args.plot}")
     predictions.finish()
     if args.out is not None:
         print(f"predictions of {len(recordings)} recordings: {args.out}")

@@ -68,15 +68,15 @@ def snakemake(pipeline: Pipeline, cores: int, options: Sequence[str] = ()) -> li
 
 
 def headline(pipeline: Pipeline) -> str:
-    """Macro-F1 of every ensemble by technique, and where the reports are."""
+    """Class-balanced macro-F1 of every ensemble by technique, as in the report, and where the reports are."""
     techniques = ["majority", "soft", "single", "soup"]
     ensembles = [job for job in pipeline.jobs.values() if job.kind == "ensembles"]
     width = max((len(job.title) for job in ensembles), default=0)
     lines = []
     if ensembles:
-        lines.append(f"{'macro-F1 on the test rows':<{width}}" + "".join(f"{name:>10}" for name in techniques))
+        lines.append(f"{'class-balanced macro-F1, test':<{width}}" + "".join(f"{name:>10}" for name in techniques))
     for job in ensembles:
-        scores = read_csv(job.makes[-1]).set_index("technique")["macro_f1"].astype(float)
+        scores = read_csv(job.makes[-1]).set_index("technique")["balanced_f1"].astype(float)
         lines.append(f"{job.title:<{width}}" + "".join(f"{scores[name]:>10.3f}" for name in techniques))
     reports = [job.makes[-1] for job in pipeline.jobs.values() if job.kind == "report"]
     return "\n".join([*lines, *(f"report: {path}" for path in reports)])

@@ -82,7 +82,9 @@ def test_the_terminal_shows_a_line_a_recording(
     bundle: Path, folder: Path, medusa: Medusa, capsys: pytest.CaptureFixture[str]
 ) -> None:
     predict(bundle, folder / clip_name(1), folder / clip_name(2))
-    head, *lines = capsys.readouterr().out.splitlines()
+    head, *lines, foot = capsys.readouterr().out.splitlines()
+    threshold = f"{medusa.description.abstention.threshold:.2f}"
+    assert foot == f"?: the ensemble is unsure, its largest posterior is below {threshold}"
     assert head.split() == ["recording", "emotion", "posterior", "arousal", "valence", "dominance", "transcript"]
     for line, row in zip(
         lines, medusa.predict([folder / clip_name(n) for n in (1, 2)]).to_dict("records"), strict=True

@@ -186,7 +186,8 @@ def test_a_second_run_does_nothing_and_shows_what_came_out(finished: Path) -> No
     assert "nothing to do" in out
     rows = [line.split() for line in out.splitlines() if line.startswith("ensemble")]
     results = (finished / "runs/tiny/ensembles/all/results.csv").read_text().splitlines()
-    soup = next(line.split(",")[1] for line in results if line.startswith("soup,"))
+    assert results[0].split(",")[2] == "balanced_f1"
+    soup = next(line.split(",")[2] for line in results if line.startswith("soup,"))
     assert rows[0][-1] == f"{float(soup):.3f}"
     assert "runs/tiny/report/report.html" in out
 
