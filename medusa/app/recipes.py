@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from medusa.app.description import BACKBONES
+from medusa.app.description import BACKBONES, WEIGHTS
 from medusa.config.schema import Asr, Backbone, Compute, DeepSERConfig, ExtractConfig, Guards, Layers, TranscribeConfig
 from medusa.errors import UserError
 from medusa.features.asr import SCHEMA_VERSION as TRANSCRIPTS_SCHEMA
 from medusa.features.pretrained import weights_checksum
 from medusa.files import inside, read_json, sha256
 
-WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+INDEX = "model.safetensors.index.json"
 
 SETTINGS = (
     "config.json", "generation_config.json", "preprocessor_config.json", "processor_config.json", "normalizer.json",

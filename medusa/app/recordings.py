@@ -9,25 +9,24 @@ from pathlib import Path
 
 from medusa.errors import UserError
 
-SUFFIXES = (
-    *(
-        ".wav",
-        ".flac",
-        ".ogg",
-        ".oga",
-        ".opus",
-        ".mp3",
-        ".aiff",
-        ".aif",
-        ".aifc",
-        ".au",
-        ".snd",
-        ".caf",
-        ".w64",
-        ".rf64",
-    ),
-    *(".m4a", ".aac", ".wma", ".webm", ".amr"),
-)
+DECODED = [
+    ".wav",
+    ".flac",
+    ".ogg",
+    ".oga",
+    ".opus",
+    ".mp3",
+    ".aiff",
+    ".aif",
+    ".aifc",
+    ".au",
+    ".snd",
+    ".caf",
+    ".w64",
+    ".rf64",
+]
+REPORTED = [".m4a", ".aac", ".wma", ".webm", ".amr"]
+SUFFIXES = (*DECODED, *REPORTED)
 """What is taken for a recording in a folder; those that libsndfile cannot decode are reported, not passed over."""
 
 

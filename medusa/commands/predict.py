@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(
         "--threads", type=int, default=0, metavar="N",
-        help="CPU threads (default: one a core); 1 is many times faster where other work keeps the cores busy",
+        help="CPU threads (default: one a core); take 1 where other work keeps the cores busy",
     )  # fmt: skip
 
 

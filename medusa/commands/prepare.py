@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
     prepared, audio = args.prepare(args)
     labels = prepared.labels
     write_labels(labels.source, labels)
-    print("\n".join([_summary(labels), *prepared.notes]))
+    print("\n".join([_summary(labels), *prepared.notes, *_gaps(labels)]))
     card = write_datacard(labels.source.parent, args.title, prepared, audio if args.durations else None)
     print(f"\nwrote {labels.source}\ndata card: {card}")
     print(f"next: {_next_command(labels.source, audio, args.extract)}")
@@ -197,6 +197,20 @@ def _summary(labels: Labels) -> str:
             f"{name}: {len(speakers)} speakers ({' '.join(shown)})" if speakers else f"{name}: unknown speakers"
         )
     return "\n".join(lines)
+
+
+def _gaps(labels: Labels) -> list[str]:
+    """A warning for each partition that lacks a class: it is better read here than from training."""
+    from medusa.corpora.labels import PARTITIONS
+
+    warnings = []
+    for name in PARTITIONS[:-1]:
+        present = set(labels.partition(name).table["EmoClass"])
+        absent = [emotion for emotion in labels.emotions if emotion not in present]
+        if labels.has(name) and absent:
+            needs = "balanced training" if name == "train" else "scoring"
+            warnings.append(f"warning: {name} has no row of class {', '.join(absent)}, but {needs} needs every class")
+    return warnings
 
 
 def _next_command(labels_csv: Path, audio: Path | None, config: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from medusa.corpora.labels import ATTRIBUTES, Labels, labels_from_table
@@ -74,20 +75,13 @@ def labels_of(corpus: Sequence[Utterance], source: Path) -> Labels:
         corpus: Each labelled utterance has at least one vote for an emotion.
         source: The labels.csv that the result is meant for.
     """
-    rows = [
-        {
-            "FileName": utterance.file_name,
-            **dict(zip(EMOTIONS, _soft_target(utterance), strict=True)),
-            **dict(zip(ATTRIBUTES, _mean_attributes(utterance), strict=True)),
-            "EmoClass": utterance.emo_class,
-            "SpkrID": utterance.speaker,
-            "Gender": utterance.gender,
-            "Split_Set": utterance.split_set,
-            "Partition": utterance.partition,
-        }
-        for utterance in corpus
-    ]
-    return labels_from_table(source, pd.DataFrame(rows))
+    voted = votes_of(corpus)
+    counted = pd.DataFrame(
+        np.hstack([voted.soft_targets(), voted.mean_ratings()]), voted.counts.index, [*EMOTIONS, *ATTRIBUTES]
+    )
+    said = [[u.file_name, u.emo_class, u.speaker, u.gender, u.split_set, u.partition] for u in corpus]
+    rows = pd.DataFrame(said, columns=["FileName", "EmoClass", "SpkrID", "Gender", "Split_Set", "Partition"])
+    return labels_from_table(source, rows.join(counted, on="FileName"))
 
 
 def votes_of(corpus: Sequence[Utterance]) -> Votes:
@@ -116,7 +110,8 @@ def write_msp_layout(root: Path, corpus: Sequence[Utterance]) -> None:
     """
     labelled = [utterance for utterance in corpus if utterance.votes]
     consensus_rows = [
-        [u.file_name, LETTERS[u.emo_class], *_mean_attributes(u), u.speaker, u.gender, u.split_set] for u in labelled
+        [u.file_name, LETTERS[u.emo_class], *means, u.speaker, u.gender, u.split_set]
+        for u, means in zip(labelled, votes_of(labelled).mean_ratings().tolist(), strict=True)
     ]
     columns = ["FileName", "EmoClass", *ATTRIBUTES, "SpkrID", "Gender", "Split_Set"]
     write_csv(root / "Labels" / "labels_consensus.csv", pd.DataFrame(consensus_rows, columns=columns))
@@ -137,18 +132,6 @@ def write_msp_layout(root: Path, corpus: Sequence[Utterance]) -> None:
     speakers = [f"Speaker_{speaker}; {gender}" for speaker, gender in genders]
     speakers += [f"{u.file_name}; {u.speaker or 'Unknown'}" for u in corpus]
     write_text(root / "Speaker_ids.txt", "\n".join(speakers) + "\n")
-
-
-def _soft_target(utterance: Utterance) -> list[float]:
-    """Share of each emotion among the primary votes that name one."""
-    named = [vote.primary for vote in utterance.votes if vote.primary in EMOTIONS]
-    return [named.count(emotion) / len(named) if named else float("nan") for emotion in EMOTIONS]
-
-
-def _mean_attributes(utterance: Utterance) -> list[float]:
-    votes = utterance.votes
-    columns = range(len(ATTRIBUTES))
-    return [sum(vote.attributes[k] for vote in votes) / len(votes) if votes else float("nan") for k in columns]
 
 
 def _emo_detail(vote: Vote) -> str:

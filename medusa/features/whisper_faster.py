@@ -37,7 +37,10 @@ class FasterWhisperRecognizer(Recognizer):
                 cpu_threads=config.compute.threads,
             )
         except (RuntimeError, ValueError) as error:  # a damaged file; a precision the processor cannot do
-            raise UserError(f"asr.model: {config.asr.model}, {config.compute.precision}: {error}") from None
+            raise UserError(
+                f"asr.model: {config.asr.model}, compute.precision: {config.compute.precision}: {error}; "
+                "set compute.precision=float32 where the processor cannot do bf16, else get the model anew"
+            ) from None
         languages = self.model.supported_languages if self.model.model.is_multilingual else []
         require_fit(config, languages, self.model.max_length)
         self.tokenizer: Any = faster_whisper.tokenizer.Tokenizer(

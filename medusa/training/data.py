@@ -29,13 +29,14 @@ class Batch(NamedTuple):
     """(B, A) float32, corpus scale 1-7."""
 
     def to(self, device: torch.device) -> Batch:
-        """The same batch with its tensors on `device`."""
+        """The same batch with its values on `device`; lengths stay on the CPU."""
         return Batch(self.rows, _to(self.inputs, device), self.targets.to(device), self.attributes.to(device))
 
 
 def _to(value: Any, device: torch.device) -> Any:
     if isinstance(value, Tensor):
-        return value.to(device, non_blocking=True)
+        # Lengths, the only whole numbers, stay: the model lays out its frames on the CPU (`medusa.models.packing`).
+        return value.to(device, non_blocking=True) if value.is_floating_point() else value
     return type(value)(_to(item, device) for item in value)
 
 

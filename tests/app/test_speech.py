@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from medusa.app.segments import windows
 from medusa.app.speech import HOP, SpeechPieces, speech_segments
+from medusa.audio import resample
+from medusa.corpora.espeak import Request, speak
 from medusa.errors import UserError
 
 SECOND = 16_000
@@ -68,3 +70,15 @@ def test_the_real_detector_hears_silence_and_short_recordings_stay_whole() -> No
     assert probabilities.max() < 0.35
     assert [piece.start for piece in detect(silence)] == [piece.start for piece in windows(silence)]
     assert len(detect(silence[: 12 * SECOND])) == 1
+
+
+def test_the_real_detector_finds_a_sentence_between_silences() -> None:
+    pytest.importorskip("onnxruntime", exc_type=ImportError)
+    if find_spec("silero_vad") is None or find_spec("espeakng_loader") is None:
+        pytest.skip("silero-vad or espeakng-loader is not installed (requirements-app.txt, requirements-demo.txt)")
+    (said,) = speak([Request("She works at the bank on the corner.", "en-us+f3", 140, 50, 50, 70, 0)])
+    sentence = resample(said.samples, said.rate)
+    silence = np.zeros(8 * SECOND, np.float32)
+    (piece,) = SpeechPieces()(np.concatenate([silence, sentence, silence]))
+    assert piece.start == pytest.approx(8, abs=0.4)
+    assert piece.end == pytest.approx(8 + len(sentence) / SECOND, abs=0.6)

@@ -176,3 +176,12 @@ def test_msp_podcast_from_the_command_line(tmp_path: Path, capsys: pytest.Captur
     main([*command, "--by", "utterance", "--secondary", "--seed", "2", "--annotations", str(other)])
     assert "split by utterance: speakers are in several partitions" in capsys.readouterr().out
     assert (out / "labels.csv").read_bytes() != written
+
+
+def test_a_partition_that_lacks_a_class_is_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table, out = tmp_path / "mine.csv", tmp_path / "out"
+    rows = ["a.wav,Sad,train", "b.wav,Calm,train", "c.wav,Sad,dev", "d.wav,Sad,test", "e.wav,Calm,test"]
+    table.write_text("\n".join(["FileName,EmoClass,Partition", *rows]) + "\n")
+    main(["prepare", "csv", "--table", str(table), "--audio", str(tmp_path), "--out", str(out)])
+    warnings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]
+    assert warnings == ["warning: dev has no row of class Calm, but scoring needs every class"]

@@ -167,3 +167,10 @@ def test_order_is_cut_into_batches_and_each_batch_into_parts(
     for part in (part for parts in found for part in parts):
         assert isinstance(part.rows, np.ndarray)
         np.testing.assert_array_equal(part.inputs[0], inputs[part.rows])
+
+
+def test_lengths_stay_where_the_model_lays_out_its_frames(labels: Labels, stores: list[FeatureStore]) -> None:
+    batch = FeatureExamples(make_targets(labels), stores).batch(np.array([0, 1])).to(torch.device("meta"))
+    values, lengths = batch.inputs
+    assert {one.device.type for one in (*values, batch.targets, batch.attributes)} == {"meta"}
+    assert {one.device.type for one in lengths} == {"cpu"}
