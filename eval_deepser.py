@@ -40,7 +40,7 @@ def main() -> None:
             continue
         examples = FeatureExamples(make_targets(rows), stores)
         bf16 = config.compute.precision == "bf16"
-        predictions = predict(model, examples, config.training.batch_size, bf16, config.training.workers, name)
+        predictions = predict(model, examples, config.training.batch_size, bf16, name)
         path = posteriors / f"{name}.csv"
         write_posteriors(path, rows, *predictions)
         print(f"{name}: {len(rows):,} rows{scores_of(rows, predictions)}: {path}")

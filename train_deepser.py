@@ -59,7 +59,7 @@ def main() -> None:
             print("finished already; nothing is trained")
         else:
             write_provenance(run.path, config.model_dump(mode="json"), [config.paths.labels], describe_device(device))
-        select = partial(score, model, held_out, schedule.batch_size, schedule.bf16, schedule.workers, selection)
+        select = partial(score, model, held_out, schedule.batch_size, schedule.bf16, selection)
         state = fit(model, train, schedule, run, select, config.training.patience, report=tqdm.write)
     print(f"best {selection} macro-F1 {state.best_score:.4f} at epoch {state.best_epoch + 1}: {run.path / 'best'}")
 

@@ -281,6 +281,10 @@ class _Held:
     def __contains__(self, clip: object) -> bool:
         return isinstance(clip, str) and int(clip) < len(self._values)
 
+    def frames(self, clip: str) -> int:
+        """Of one clip."""
+        return len(self._values[int(clip)])
+
     def read(self, clip: str) -> np.ndarray:
         """Shape = (frames, dim), float16."""
         return self._values[int(clip)]

@@ -201,7 +201,6 @@ class Training(Section):
     stage1_epochs: Annotated[int, Field(ge=0)] = 4
     stage2: bool = True
     patience: Positive = 8
-    workers: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
     def _steps_divide_batch(self) -> Training:

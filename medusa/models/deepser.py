@@ -72,14 +72,16 @@ class DeepSER(Predictor):
             encoder.standardize.scale.copy_(deviation.clamp(min=1e-3))
 
     def forward(self, features: Sequence[Tensor], lengths: Sequence[Tensor]) -> Prediction:
-        """Features: per modality (B, T_m, D_m), zero-padded; lengths: per modality (B,), each ≥ 1."""
+        """Features: per modality the frames of all utterances, one utterance after the other, (sum of lengths, D_m), of
+        any float type; lengths: per modality (B,), each ≥ 1.
+        """
         return self.head(self.encode(features, lengths))
 
     def encode(self, features: Sequence[Tensor], lengths: Sequence[Tensor]) -> Tensor:
         """The fused representation x, (B, hidden_dim), on which Manifold MixUp acts."""
         packings, levels = self._packings(lengths)
         states = [
-            encoder(packing.pack(feature), packing)
+            encoder(feature.float(), packing)
             for encoder, feature, packing in zip(self.modality_encoders, features, packings, strict=True)
         ]
         pooled = [state[-1] for state in states]

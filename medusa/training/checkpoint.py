@@ -23,7 +23,7 @@ from torch.utils.tensorboard import SummaryWriter
 from medusa.errors import UserError
 from medusa.files import atomic_folder, finish_swap, lock, read_json, write_json, write_text
 
-SCHEMA = 1
+SCHEMA = 2
 IDENTITY = "identity.json"
 
 
@@ -199,11 +199,7 @@ def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> di
 def _load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     for name, parameter in model.named_parameters():
         keys = [key for key in tensors if key.rpartition("/")[0] == name]
-        # AdamW keeps `step` on the CPU and the moments beside the parameter.
-        optimizer.state[parameter] = {
-            key.rpartition("/")[2]: tensors[key] if key.endswith("/step") else tensors[key].to(parameter.device)
-            for key in keys
-        }
+        optimizer.state[parameter] = {key.rpartition("/")[2]: tensors[key].to(parameter.device) for key in keys}
 
 
 def _first_difference(there: Any, here: Any, path: Sequence[str] = ()) -> str | None:

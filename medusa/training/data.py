@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from medusa.corpora.labels import Labels
 from medusa.errors import UserError
@@ -30,14 +32,21 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> Batch:
         """The same batch with its values on `device`; lengths stay on the CPU."""
-        return Batch(self.rows, _to(self.inputs, device), self.targets.to(device), self.attributes.to(device))
+        return self._each(lambda values: values.to(device, non_blocking=True))
+
+    def pinned(self) -> Batch:
+        """The same batch in memory that a GPU fetches from while it computes."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        return Batch(self.rows, _each(self.inputs, change), change(self.targets), change(self.attributes))
 
 
-def _to(value: Any, device: torch.device) -> Any:
+def _each(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     if isinstance(value, Tensor):
         # Lengths, the only whole numbers, stay: the model lays out its frames on the CPU (`medusa.models.packing`).
-        return value.to(device, non_blocking=True) if value.is_floating_point() else value
-    return type(value)(_to(item, device) for item in value)
+        return change(value) if value.is_floating_point() else value
+    return type(value)(_each(item, change) for item in value)
 
 
 @dataclass(frozen=True)
@@ -93,6 +102,8 @@ class Examples(Protocol):
     """Rows that can be asked for in batches: feature sequences (Stages 1, 2) or stacked posteriors (Stage 3)."""
 
     targets: Targets
+    lengths: np.ndarray
+    """(rows,) int64, frames of each row; rows of like length are put into one batch."""
 
     def batch(self, rows: np.ndarray) -> Batch:
         """The given rows, in the given order."""
@@ -108,13 +119,17 @@ class Features(Protocol):
 
     def __contains__(self, utterance: object) -> bool: ...
 
+    def frames(self, utterance: str) -> int:
+        """How many, without reading them."""
+        ...
+
     def read(self, utterance: str) -> np.ndarray:
         """Shape = (frames, dim)."""
         ...
 
 
 class FeatureExamples:
-    """Feature sequences of one or more modalities, read from their stores when asked for.
+    """Feature sequences of one or more modalities, read from their stores when asked for; lengths add all modalities.
 
     Raises:
         UserError: an utterance has no features; names it and the store.
@@ -129,6 +144,8 @@ class FeatureExamples:
                     f"{store.path}: no features for {missing[0]!r} ({len(missing)} of {len(targets)} utterances); "
                     "extract them with the same labels file"
                 )
+        frames = [[store.frames(utterance) for utterance in targets.ids] for store in stores]
+        self.lengths: np.ndarray = np.array(frames, dtype=np.int64).sum(axis=0)
 
     @property
     def input_dims(self) -> list[int]:
@@ -136,10 +153,14 @@ class FeatureExamples:
         return [store.dim for store in self.stores]
 
     def batch(self, rows: np.ndarray) -> Batch:
-        """Inputs: per modality (B, T, D) float32, zero-padded to the longest row, and lengths (B,)."""
+        """Inputs: per modality the frames of all rows, one row after the other, (all frames, D), and lengths (B,)."""
         ids = [self.targets.ids[row] for row in rows]
-        padded = [_pad([store.read(utterance) for utterance in ids]) for store in self.stores]
-        return _batch(self.targets, rows, ([values for values, _ in padded], [lengths for _, lengths in padded]))
+        frames, lengths = [], []
+        for store in self.stores:
+            sequences = [store.read(utterance) for utterance in ids]
+            frames.append(torch.from_numpy(np.concatenate(sequences)))
+            lengths.append(torch.tensor([len(sequence) for sequence in sequences]))
+        return _batch(self.targets, rows, (frames, lengths))
 
 
 class StackedExamples:
@@ -147,6 +168,7 @@ class StackedExamples:
 
     def __init__(self, targets: Targets, inputs: np.ndarray) -> None:
         self.targets, self.inputs = targets, inputs
+        self.lengths = np.ones(len(inputs), np.int64)
 
     def batch(self, rows: np.ndarray) -> Batch:
         """Inputs: (B, inputs) float32."""
@@ -159,31 +181,37 @@ def _batch(targets: Targets, rows: np.ndarray, inputs: tuple[Any, ...]) -> Batch
     )
 
 
-def _pad(sequences: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
-    """B arrays (T_i, D) → (B, max T, D) float32 and lengths (B,)."""
-    lengths = [len(sequence) for sequence in sequences]
-    values = torch.zeros(len(sequences), max(lengths), sequences[0].shape[1])
-    for row, sequence in zip(values, sequences, strict=True):
-        row[: len(sequence)] = torch.from_numpy(sequence)
-    return values, torch.tensor(lengths)
-
-
-class _PartsAt(Dataset[list[Batch]]):
-    """Lets DataLoader workers fetch whole batches: an "item" is a list of arrays of row numbers."""
-
-    def __init__(self, examples: Examples) -> None:
-        self.examples = examples
-
-    def __getitem__(self, parts: list[np.ndarray]) -> list[Batch]:
-        return [self.examples.batch(rows) for rows in parts]
+READERS = 4
+"""Threads that fetch batches while the model computes; reading and copying let go of the interpreter."""
+AHEAD = 6
+"""Batches that are fetched before they are asked for, at most."""
 
 
 def batches(
-    examples: Examples, order: np.ndarray, batch_size: int, accumulation_steps: int = 1, workers: int = 0
-) -> Iterator[list[Batch]]:
-    """Cut `order` into batches of `batch_size` rows (the last may be smaller), each in `accumulation_steps` parts."""
-    whole = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-    parts = [np.array_split(rows, min(accumulation_steps, len(rows))) for rows in whole]
-    # `list` keeps what it gets: the default would turn the row numbers into tensors.
-    loader = DataLoader(_PartsAt(examples), batch_size=None, sampler=parts, num_workers=workers, collate_fn=list)
-    yield from loader
+    examples: Examples, rows_of: Sequence[np.ndarray], accumulation_steps: int = 1, pin: bool = False
+) -> Generator[list[Batch], None, None]:
+    """The batches of the given rows, each in `accumulation_steps` parts, in order, read ahead by a few threads.
+
+    Args:
+        examples: Where rows come from.
+        rows_of: The rows of each batch.
+        accumulation_steps: Parts of a batch; one that has fewer rows gets as many parts as rows.
+        pin: For a GPU (`Batch.pinned`).
+
+    Raises:
+        UserError: of reading, when its batch is asked for.
+    """
+
+    def fetch(rows: np.ndarray) -> list[Batch]:
+        parts = [examples.batch(part) for part in np.array_split(rows, min(accumulation_steps, len(rows)))]
+        return [part.pinned() for part in parts] if pin else parts
+
+    pool = ThreadPoolExecutor(READERS, thread_name_prefix="read-ahead")
+    try:
+        coming = iter(rows_of)
+        waiting: deque[Future[list[Batch]]] = deque(pool.submit(fetch, rows) for rows in islice(coming, AHEAD))
+        while waiting:
+            yield waiting.popleft().result()
+            waiting.extend(pool.submit(fetch, rows) for rows in islice(coming, 1))
+    finally:
+        pool.shutdown(cancel_futures=True)

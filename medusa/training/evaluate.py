@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from medusa.corpora.labels import Labels
@@ -24,21 +26,30 @@ class Predictions(NamedTuple):
 
 
 @torch.no_grad()
-def predict(
-    model: Predictor, examples: Examples, batch_size: int, bf16: bool = False, workers: int = 0, show: str = ""
-) -> Predictions:
+def predict(model: Predictor, examples: Examples, batch_size: int, bf16: bool = False, show: str = "") -> Predictions:
     """Posteriors and attributes of all rows, without dropout; `show` names the progress bar."""
     device = next(model.parameters()).device
     model.eval()
     probabilities, attributes = [], []
-    order = np.arange(len(examples.targets))
-    loaded = batches(examples, order, batch_size, workers=workers)
-    for (batch,) in tqdm(loaded, desc=show, unit="batch", leave=False, disable=None if show else True):
+    order = np.argsort(examples.lengths, kind="stable")[::-1]  # longest first: where memory is short, it shows at once
+    rows_of = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    loaded = batches(examples, rows_of, pin=device.type == "cuda")
+    for (batch,) in tqdm(
+        loaded, desc=show, total=len(rows_of), unit="batch", leave=False, disable=None if show else True
+    ):
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             prediction = model(*batch.to(device).inputs)
-        probabilities.append(prediction.logits.float().softmax(dim=-1).cpu())
-        attributes.append(prediction.attributes.float().cpu())
-    return Predictions(torch.cat(probabilities).numpy(), torch.cat(attributes).numpy())
+        probabilities.append(prediction.logits.float().softmax(dim=-1))
+        attributes.append(prediction.attributes.float())
+    return Predictions(_in_rows(probabilities, order), _in_rows(attributes, order))
+
+
+def _in_rows(values: Sequence[Tensor], order: np.ndarray) -> np.ndarray:
+    """Of batches in `order` → of rows."""
+    predicted = torch.cat(list(values)).cpu().numpy()
+    by_row = np.empty_like(predicted)
+    by_row[order] = predicted
+    return by_row
 
 
 def selection_scores(predictions: Predictions, targets: Targets) -> dict[str, float]:
@@ -51,10 +62,10 @@ def selection_scores(predictions: Predictions, targets: Targets) -> dict[str, fl
 
 
 def score(
-    model: Predictor, examples: Examples, batch_size: int = 1024, bf16: bool = False, workers: int = 0, show: str = ""
+    model: Predictor, examples: Examples, batch_size: int = 1024, bf16: bool = False, show: str = ""
 ) -> dict[str, float]:
     """`selection_scores` of the model as it is now."""
-    return selection_scores(predict(model, examples, batch_size, bf16, workers, show), examples.targets)
+    return selection_scores(predict(model, examples, batch_size, bf16, show), examples.targets)
 
 
 def selection_partition(labels: Labels) -> str:

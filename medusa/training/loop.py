@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from medusa.models.prediction import Predictor
 from medusa.training.checkpoint import RunDirectory, TrainingState
 from medusa.training.data import Examples, batches
 from medusa.training.loss import class_weights, multitask_loss
-from medusa.training.sampling import balanced_rows, generator, shuffled_rows
+from medusa.training.sampling import balanced_rows, generator, length_batches, shuffled_rows
 
 if TYPE_CHECKING:
     from medusa.config.schema import Loss, MixUp
@@ -49,7 +48,6 @@ class Recipe:
     mixup: MixUp | None = None
     accumulation_steps: int = 1
     bf16: bool = False
-    workers: int = 0
 
     @property
     def max_epochs(self) -> int:
@@ -94,7 +92,7 @@ def fit(
             or an earlier checkpoint in `run` cannot be used.
     """
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=recipe.stages[0].learning_rate, weight_decay=recipe.weight_decay
+        model.parameters(), lr=recipe.stages[0].learning_rate, weight_decay=recipe.weight_decay, fused=True
     )
     state = run.resume(model, optimizer)
     if state.finished:
@@ -145,12 +143,13 @@ def run_epochs(
     for epoch in range(first_epoch, recipe.max_epochs):
         started = time.perf_counter()
 
-        # 1. This epoch's stage, rows and draws.
+        # 1. This epoch's stage, batches and draws.
         stage = recipe.stage_at(epoch)
         if stage.balanced:
             order = balanced_rows(targets.classes, num_classes, recipe.seed, epoch)
         else:
             order = shuffled_rows(len(targets), recipe.seed, epoch)
+        rows_of = length_batches(order, examples.lengths, recipe.batch_size, recipe.seed, epoch)
         mixup_draws = generator(recipe.seed, epoch, "mixup")
         torch.manual_seed(recipe.seed * 100_003 + epoch)  # dropout
         for group in optimizer.param_groups:
@@ -160,9 +159,9 @@ def run_epochs(
         model.train()
         losses = []
         progress = tqdm(
-            batches(examples, order, recipe.batch_size, recipe.accumulation_steps, recipe.workers),
+            batches(examples, rows_of, recipe.accumulation_steps, pin=device.type == "cuda"),
             desc=f"stage {stage.number}, epoch {epoch + 1}/{recipe.max_epochs}",
-            total=math.ceil(len(order) / recipe.batch_size), unit="batch", leave=False, disable=None,
+            total=len(rows_of), unit="batch", leave=False, disable=None,
         )  # fmt: skip
         for parts in progress:
             batch_rows = sum(len(part.rows) for part in parts)
@@ -185,18 +184,17 @@ def run_epochs(
 
         # 3. Report; a loss that is not finite ends the run before anything of this epoch is kept.
         summed = torch.stack(losses).cpu()
-        _refuse_non_finite(summed, epoch, order, examples, recipe)
+        _refuse_non_finite(summed, epoch, rows_of, examples)
         total, emotion, attributes = (summed.sum(dim=0) / len(order)).tolist()
         means = {"loss": total, "loss_emotion": emotion, "loss_attributes": attributes, "rows": len(order)}
         yield epoch, means, time.perf_counter() - started
 
 
-def _refuse_non_finite(losses: Tensor, epoch: int, order: np.ndarray, examples: Examples, recipe: Recipe) -> None:
+def _refuse_non_finite(losses: Tensor, epoch: int, rows_of: Sequence[np.ndarray], examples: Examples) -> None:
     """Losses: (steps, 3)."""
     bad = (~losses.isfinite().all(dim=1)).nonzero().flatten().tolist()
     if bad:
-        first = bad[0] * recipe.batch_size
-        ids = [examples.targets.ids[row] for row in order[first : first + recipe.batch_size]]
+        ids = [examples.targets.ids[row] for row in rows_of[bad[0]]]
         raise UserError(
             f"loss is not finite at epoch {epoch + 1}, step {bad[0] + 1}, utterances {', '.join(ids)}; the last "
             "checkpoint is kept: look at these features, or lower training.learning_rate"

@@ -85,14 +85,12 @@ def recipe(config: DeepSERConfig) -> Recipe:
         mixup=config.mixup,
         accumulation_steps=training.accumulation_steps,
         bf16=config.compute.precision == "bf16",
-        workers=training.workers,
     )
 
 
 def identity(config: DeepSERConfig, stores: list[FeatureStore]) -> dict[str, Any]:
     """What makes two runs the same run: settings, labels and features, but not where it computes or where files lie."""
     settings = config.model_dump(mode="json", exclude={"paths": True, "compute": {"device", "threads"}})
-    settings["training"].pop("workers")
     return {
         **settings,
         "labels_sha256": sha256(config.paths.labels),

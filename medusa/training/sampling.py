@@ -1,4 +1,4 @@
-"""Which rows an epoch visits, in which order: a function of (seed, epoch) alone, so a resumed run repeats nothing."""
+"""Which rows an epoch visits, in which batches: a function of (seed, epoch) alone, so a resumed run repeats nothing."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-Purpose = Literal["order", "balance", "mixup"]
-_STREAMS: dict[Purpose, int] = {"order": 1, "balance": 2, "mixup": 3}
+Purpose = Literal["order", "balance", "mixup", "batches"]
+_STREAMS: dict[Purpose, int] = {"order": 1, "balance": 2, "mixup": 3, "batches": 4}
 
 
 def generator(seed: int, epoch: int, purpose: Purpose) -> np.random.Generator:
@@ -47,3 +47,33 @@ def balanced_rows(class_indices: np.ndarray, num_classes: int, seed: int, epoch:
     no_consensus = np.flatnonzero(class_indices == -1)
     chosen = [draw.choice(pool, min(n, len(pool)), replace=False) for pool in [*pools, no_consensus]]
     return draw.permutation(np.concatenate(chosen))
+
+
+POOL = 100
+"""Batches whose rows are sorted by length together, at most."""
+POOLS = 8
+"""Pools of an epoch, at least: in a small corpus too, a row meets others in every epoch."""
+
+
+def length_batches(rows: np.ndarray, lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """Cut an epoch's rows into batches of like length, in random order.
+
+    Stretches of the random order are sorted by length and cut; so attention computes little padding, and batches are
+    still other ones in every epoch.
+
+    Args:
+        rows: In random order.
+        lengths: Of all rows of the corpus, by row number.
+        batch_size: Rows of a batch; what is left over makes a smaller one.
+        seed: Of the run.
+        epoch: Counted over the whole run.
+
+    Returns:
+        Row numbers of each batch, together `rows`.
+    """
+    num_batches = -(-len(rows) // batch_size)
+    pool = batch_size * min(POOL, max(1, num_batches // POOLS))
+    pools = [rows[start : start + pool] for start in range(0, len(rows), pool)]
+    ordered = np.concatenate([own[np.argsort(lengths[own], kind="stable")] for own in pools])
+    cut = [ordered[start : start + batch_size] for start in range(0, len(ordered), batch_size)]
+    return [cut[number] for number in generator(seed, epoch, "batches").permutation(len(cut))]

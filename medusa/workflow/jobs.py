@@ -263,9 +263,7 @@ def _of(fold: str) -> str:
 
 def _settings(config: JobConfig) -> dict[str, Any]:
     """The config without what changes no result."""
-    settings = config.model_dump(mode="json", exclude={"compute": {"device", "threads"}, "batch_size": True})
-    settings.get("training", {}).pop("workers", None)
-    return settings
+    return config.model_dump(mode="json", exclude={"compute": {"device", "threads"}, "batch_size": True})
 
 
 def _text(file: Path) -> str | None:

@@ -35,7 +35,6 @@ from medusa.config.schema import (
         (Training, {"stage1_epochs": 0}, {"stage1_epochs": -1}),
         (Training, {"batch_size": 4, "accumulation_steps": 4}, {"batch_size": 4, "accumulation_steps": 5}),
         (Training, {"weight_decay": 0}, {"weight_decay": -1e-9}),
-        (Training, {"workers": 0}, {"workers": None}),
         (MixUp, {"probability": 1}, {"probability": 1.1}),
         (MixUp, {"probability": 0}, {"probability": -0.1}),
         (Model, {"dropout": 0}, {"dropout": 1}),

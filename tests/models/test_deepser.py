@@ -17,9 +17,9 @@ def small_deepser(input_dims: list[int], **settings: object) -> DeepSER:
 
 
 def random_batch(input_dims: list[int], lengths: list[list[int]]) -> tuple[list[Tensor], list[Tensor]]:
-    """One (B, max T, D) tensor per modality; the padding is filled with noise that must not matter."""
+    """One (sum of lengths, D) tensor per modality, and its lengths."""
     torch.manual_seed(2)
-    features = [torch.randn(len(of_rows), max(of_rows), dim) for dim, of_rows in zip(input_dims, lengths, strict=True)]
+    features = [torch.randn(sum(of_rows), dim) for dim, of_rows in zip(input_dims, lengths, strict=True)]
     return features, [torch.tensor(of_rows) for of_rows in lengths]
 
 
@@ -33,34 +33,39 @@ def test_equals_the_authors_network_at_full_lengths(input_dims: list[int]) -> No
             other.copy_(mine)
     features, lengths = random_batch(input_dims, [[4 + index] * 3 for index in range(len(input_dims))])
     prediction = model(features, lengths)
-    logits, attributes = reference(features)
+    logits, attributes = reference([values.view(3, -1, values.shape[1]) for values in features])
     torch.testing.assert_close(prediction.logits, logits, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(prediction.attributes, attributes, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("fusion", ["deep", "late"])
 @pytest.mark.parametrize("num_layers", [1, 2, 3])
-def test_a_padded_batch_gives_the_numbers_of_the_clips_alone(fusion: str, num_layers: int) -> None:
+def test_a_batch_gives_the_numbers_of_the_clips_alone(fusion: str, num_layers: int) -> None:
     model = small_deepser([7, 5], fusion=fusion, num_layers=num_layers, num_heads=2)
     features, lengths = random_batch([7, 5], [[9, 1, 4], [2, 6, 1]])
     together = model(features, lengths)
+    clips = [torch.split(values, of_rows.tolist()) for values, of_rows in zip(features, lengths, strict=True)]
     for row in range(3):
-        alone = model(
-            [values[row : row + 1, : length[row]] for values, length in zip(features, lengths, strict=True)],
-            [length[row : row + 1] for length in lengths],
-        )
+        alone = model([own[row] for own in clips], [of_rows[row : row + 1] for of_rows in lengths])
         torch.testing.assert_close(together.logits[row], alone.logits[0], atol=1e-5, rtol=0)
         torch.testing.assert_close(together.attributes[row], alone.attributes[0], atol=1e-5, rtol=0)
 
 
-def test_padding_gets_no_gradient() -> None:
+def test_a_clips_gradient_is_its_own() -> None:
     model = small_deepser([7])
     features, lengths = random_batch([7], [[5, 2]])
     features[0].requires_grad_()
-    model(features, lengths).logits.sum().backward()
+    model(features, lengths).logits[0].sum().backward()
     assert features[0].grad is not None
-    assert torch.equal(features[0].grad[1, 2:], torch.zeros(3, 7))
-    assert features[0].grad[1, :2].abs().sum() > 0
+    assert torch.equal(features[0].grad[5:], torch.zeros(2, 7))
+    assert features[0].grad[:5].abs().sum() > 0
+
+
+def test_features_of_a_store_need_no_conversion() -> None:
+    model = small_deepser([7])
+    features, lengths = random_batch([7], [[3, 2]])
+    stored = features[0].half()
+    assert torch.equal(model([stored], lengths).logits, model([stored.float()], lengths).logits)
 
 
 def test_late_fusion_has_no_fusion_encoders() -> None:

@@ -49,14 +49,14 @@ def test_a_run_has_one_process_at_a_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("state", "problem"),
     [
-        ('{"schema": 99, "epoch": 0, "best_epoch": 0, "best_score": 0.5, "finished": true}', "this one reads schema 1"),
-        ('{"schema": 1, "epoch": 0, "stars": 5}', "unexpected keyword"),
+        ('{"schema": 99, "epoch": 0, "best_epoch": 0, "best_score": 0.5, "finished": true}', "this one reads schema 2"),
+        ('{"schema": 2, "epoch": 0, "stars": 5}', "unexpected keyword"),
         ('{"epoch": 0}', "'schema'"),
         (
-            '{"schema": 1, "epoch": 3, "best_epoch": 0, "best_score": 0.5, "finished": false}',
+            '{"schema": 2, "epoch": 3, "best_epoch": 0, "best_score": 0.5, "finished": false}',
             "metrics.jsonl lacks epochs",
         ),
-        ('{"schema": 1,', "not readable as JSON"),
+        ('{"schema": 2,', "not readable as JSON"),
     ],
 )
 def test_a_damaged_or_foreign_state_is_one_line(tmp_path: Path, state: str, problem: str) -> None:

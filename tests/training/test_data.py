@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,16 @@ import torch
 from medusa.corpora.labels import Labels, labels_from_table
 from medusa.errors import UserError
 from medusa.features.store import FeatureStore, StoreWriter
-from medusa.training.data import FeatureExamples, StackedExamples, TargetKind, Targets, batches, make_targets
+from medusa.training.data import (
+    AHEAD,
+    Batch,
+    FeatureExamples,
+    StackedExamples,
+    TargetKind,
+    Targets,
+    batches,
+    make_targets,
+)
 from medusa.training.loss import class_weights
 
 SHARES = [[0.6, 0.4, 0.0], [0.5, 0.5, 0.0], [0.0, 0.25, 0.75], [0.2, 0.3, 0.5], [0.0, 1.0, 0.0]]
@@ -116,23 +128,20 @@ def stores(tmp_path: Path, features: dict[str, dict[str, np.ndarray]]) -> list[F
     return [FeatureStore(tmp_path / name) for name in features]
 
 
-def test_a_batch_is_the_stores_features_padded_with_zeros(
+def test_a_batch_is_the_stores_features_one_row_after_the_other(
     labels: Labels, stores: list[FeatureStore], features: dict[str, dict[str, np.ndarray]]
 ) -> None:
     examples = FeatureExamples(make_targets(labels), stores)
     assert examples.input_dims == [3, 2]
+    assert examples.lengths.tolist() == [sum(FRAMES[name][row] for name in FRAMES) for row in range(5)]
     order = np.array([3, 0, 2])
     batch = examples.batch(order)
     values, lengths = batch.inputs
-    assert [tuple(one.shape) for one in values] == [(3, 4, 3), (3, 6, 2)]
     assert [one.tolist() for one in lengths] == [[2, 3, 4], [6, 2, 1]]
     for modality, name in enumerate(("speech", "text")):
-        for place, row in enumerate(order):
-            stored = features[name][f"clips/{'abcde'[row]}"].astype(np.float16).astype(np.float32)
-            length = FRAMES[name][row]
-            np.testing.assert_array_equal(values[modality][place, :length], stored)
-            assert not values[modality][place, length:].any()
-        assert values[modality].dtype == torch.float32
+        stored = np.concatenate([features[name][f"clips/{'abcde'[row]}"] for row in order]).astype(np.float16)
+        np.testing.assert_array_equal(values[modality], stored)
+        assert values[modality].dtype == torch.float16
     assert batch.rows.tolist() == [3, 0, 2]
     torch.testing.assert_close(batch.targets, torch.tensor([SHARES[row] for row in order]))
     torch.testing.assert_close(batch.attributes[:, 0], torch.tensor([1.3, 1.0, 1.2]))
@@ -147,26 +156,50 @@ def test_an_utterance_without_features_is_named_with_its_store(
         FeatureExamples(other, stores)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize(
-    ("batch_size", "steps", "expected"),
-    [
-        (2, 1, [[[4, 2]], [[0, 1]], [[3]]]),
-        (3, 2, [[[4, 2], [0]], [[1], [3]]]),
-        (4, 4, [[[4], [2], [0], [1]], [[3]]]),
-        (9, 2, [[[4, 2, 0], [1, 3]]]),
-    ],
+    ("steps", "expected"),
+    [(1, [[[4, 2]], [[0, 1, 3]]]), (2, [[[4], [2]], [[0, 1], [3]]]), (9, [[[4], [2]], [[0], [1], [3]]])],
 )
-def test_order_is_cut_into_batches_and_each_batch_into_parts(
-    labels: Labels, batch_size: int, steps: int, workers: int, expected: list[list[list[int]]]
-) -> None:
+def test_each_batch_comes_in_its_parts(labels: Labels, steps: int, expected: list[list[list[int]]]) -> None:
     inputs = np.arange(10, dtype=np.float32).reshape(5, 2)
     examples = StackedExamples(make_targets(labels), inputs)
-    found = list(batches(examples, np.array([4, 2, 0, 1, 3]), batch_size, steps, workers))
+    found = list(batches(examples, [np.array([4, 2]), np.array([0, 1, 3])], steps))
     assert [[part.rows.tolist() for part in parts] for parts in found] == expected
     for part in (part for parts in found for part in parts):
-        assert isinstance(part.rows, np.ndarray)
         np.testing.assert_array_equal(part.inputs[0], inputs[part.rows])
+
+
+class Slow:
+    """Rows that take the longer to read the earlier they are asked for."""
+
+    def __init__(self, rows: int) -> None:
+        self.targets = Targets([], np.zeros((rows, 1)), np.zeros((rows, 1)), np.zeros(rows))
+        self.lengths = np.ones(rows, np.int64)
+        self.asked: list[int] = []
+
+    def batch(self, rows: np.ndarray) -> Batch:
+        self.asked.append(int(rows[0]))
+        time.sleep(0.02 / (1 + rows[0]))
+        if rows[0] == 15:
+            raise UserError("clip15: gone")
+        return Batch(rows, (), torch.zeros(1), torch.zeros(1))
+
+
+def test_reading_ahead_keeps_the_order_and_stops_with_the_one_who_asks() -> None:
+    examples = Slow(40)
+    coming = batches(examples, [np.array([row]) for row in range(40)])
+    assert [int(next(coming)[0].rows[0]) for _ in range(10)] == list(range(10))
+    with contextlib.closing(coming):
+        pass
+    assert len(examples.asked) <= 10 + AHEAD
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("read-ahead")]
+
+
+def test_an_error_of_reading_comes_with_its_batch() -> None:
+    coming = batches(Slow(20), [np.array([row]) for row in range(20)])
+    assert [int(next(coming)[0].rows[0]) for _ in range(15)] == list(range(15))
+    with pytest.raises(UserError, match="clip15"):
+        next(coming)
 
 
 def test_lengths_stay_where_the_model_lays_out_its_frames(labels: Labels, stores: list[FeatureStore]) -> None:

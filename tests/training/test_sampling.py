@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medusa.training.sampling import balanced_rows, shuffled_rows
+from medusa.training.sampling import balanced_rows, length_batches, shuffled_rows
 
 CLASSES = np.array([0] * 50 + [1] * 7 + [2] * 20 + [-1] * 30)
 
@@ -49,3 +49,46 @@ def test_an_empty_class_is_named() -> None:
 @given(rows=st.integers(1, 200), seed=st.integers(0, 2**31 - 1), epoch=st.integers(0, 100))
 def test_stage_one_visits_every_row_once(rows: int, seed: int, epoch: int) -> None:
     assert sorted(shuffled_rows(rows, seed, epoch).tolist()) == list(range(rows))
+
+
+LENGTHS = np.random.default_rng(3).integers(140, 550, 40_000)
+
+
+@given(rows=st.integers(1, 500), batch_size=st.integers(1, 40), epoch=st.integers(0, 9))
+def test_batches_hold_every_row_once_and_only_one_is_smaller(rows: int, batch_size: int, epoch: int) -> None:
+    order = shuffled_rows(rows, 1, epoch)
+    found = length_batches(order, LENGTHS, batch_size, 1, epoch)
+    assert sorted(np.concatenate(found).tolist()) == list(range(rows))
+    assert sorted(map(len, found), reverse=True) == [batch_size] * (rows // batch_size) + [rows % batch_size] * (
+        rows % batch_size > 0
+    )
+
+
+def padding(batches: list[np.ndarray]) -> float:
+    """Share of the frames of padded batches that are padding."""
+    frames = sum(int(LENGTHS[rows].sum()) for rows in batches)
+    return 1 - frames / sum(len(rows) * int(LENGTHS[rows].max()) for rows in batches)
+
+
+@pytest.mark.parametrize("batch_size", [16, 64])
+def test_batches_of_a_large_corpus_hold_little_padding(batch_size: int) -> None:
+    order = shuffled_rows(len(LENGTHS), 1, 0)
+    assert padding([order[start : start + batch_size] for start in range(0, len(order), batch_size)]) > 0.3
+    assert padding(length_batches(order, LENGTHS, batch_size, 1, 0)) < 0.02
+
+
+def test_batches_come_in_no_order_of_length_and_are_others_in_every_epoch() -> None:
+    first, again, later = (length_batches(shuffled_rows(4000, 1, epoch), LENGTHS, 16, 1, epoch) for epoch in (0, 0, 1))
+    longest = [LENGTHS[rows].max() for rows in first]
+    assert abs(np.corrcoef(longest, np.arange(len(longest)))[0, 1]) < 0.2
+    assert all(map(np.array_equal, first, again))
+    assert {frozenset(rows.tolist()) for rows in first}.isdisjoint(frozenset(rows.tolist()) for rows in later)
+
+
+def test_in_a_small_corpus_too_a_row_meets_many_others() -> None:
+    met: set[int] = set()
+    for epoch in range(60):
+        for rows in length_batches(shuffled_rows(100, 1, epoch), LENGTHS, 8, 1, epoch):
+            if 7 in rows:
+                met |= set(rows.tolist())
+    assert len(met) > 90
