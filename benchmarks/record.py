@@ -1,0 +1,109 @@
+"""What a benchmark measured, kept as benchmarks/results/<device>/<name>.json and printed; and how it takes time.
+
+Every figure is a ratio, and higher is better: where less is wanted, it is turned round (a limit of 1.1 times the time is
+a target of 1 / 1.1).
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from medusa.device import describe_device
+from medusa.files import write_json
+
+RESULTS = Path(__file__).parent / "results"
+
+
+class Record:
+    """One benchmark's figures on one device, written after each: what was measured is not lost.
+
+    Args:
+        name: Of the file.
+        device: Where it computes.
+        **settings: What else it was run with.
+    """
+
+    def __init__(self, name: str, device: torch.device, **settings: Any) -> None:
+        folder = torch.cuda.get_device_name(device).replace(" ", "-") if device.type == "cuda" else "cpu"
+        self.file = RESULTS / folder / f"{name}.json"
+        self.device = device
+        self.figures: dict[str, dict[str, Any]] = {}
+        self.about = {
+            "device": describe_device(device),
+            "processor": processor(),
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "date": datetime.date.today().isoformat(),
+            **settings,
+        }
+
+    def figure(self, name: str, ratio: float, targets: Mapping[str, float] | None = None, **details: Any) -> None:
+        """Keep and print one figure; `targets` by device type (cpu, cuda), `details` in units that their names say."""
+        target = (targets or {}).get(self.device.type)
+        self.figures[name] = {"ratio": _rounded(ratio), "target": _rounded(target), **_rounded(details)}
+        write_json(self.file, {**self.about, "figures": self.figures})
+        verdict = "" if target is None else f"  (target {target:.4g}: {'met' if ratio >= target else 'MISSED'})"
+        print(f"{name:<44}{ratio:>9.3g}{verdict}", flush=True)
+        for row in details.get("rows", ()):
+            print("    " + "  ".join(f"{key} {_rounded(value)}" for key, value in row.items()), flush=True)
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """`--device` and `--threads`."""
+    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads (default: torch's)")
+
+
+def seconds_of(work: Callable[[], object], device: torch.device) -> float:
+    """Wall time of one call, with what it left running on a GPU."""
+    _wait_for(device)
+    started = time.perf_counter()
+    work()
+    _wait_for(device)
+    return time.perf_counter() - started
+
+
+def in_turn(works: Mapping[str, Callable[[], object]], repeats: int, device: torch.device) -> dict[str, float]:
+    """Median seconds of each, after one uncounted call; taken in turn, so that all meet the same state of the machine."""
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    for number in range(repeats + 1):
+        for name, work in works.items():
+            spent = seconds_of(work, device)
+            if number:
+                seconds[name].append(spent)
+    return {name: float(np.median(own)) for name, own in seconds.items()}
+
+
+def growth(sizes: Sequence[int], seconds: Sequence[float]) -> float:
+    """Exponent e of seconds ~ size ** e, by least squares over the logarithms."""
+    return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
+
+
+def processor() -> str:
+    """The CPU's name."""
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _rounded(value: Any) -> Any:
+    """Four significant digits are more than a timing has."""
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    if isinstance(value, Mapping):
+        return {key: _rounded(own) for key, own in value.items()}
+    return [_rounded(own) for own in value] if isinstance(value, list) else value
