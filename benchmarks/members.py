@@ -6,7 +6,8 @@
 
 Members are configs/members/*.yaml as they stand, features random, clips as long as MSP-Podcast's. Seconds a step are
 means over one epoch of that many batches, reading features and the first step's start included; the peak on a CPU is
-the process's so far, so that a member by itself is measured in a call by itself.
+the process's so far, so that a member by itself is measured in a call by itself. With --steps,
+benchmarks/results/<device>/members.json keeps the peaks.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import pandas as pd
 import torch
 
 from benchmarks.podcast import DIMS, draw_lengths
+from benchmarks.record import Record
 from medusa.config.load import load_config
 from medusa.config.schema import DeepSERConfig
 from medusa.corpora.labels import Labels, labels_from_table
@@ -77,7 +79,7 @@ def measure_steps(config: DeepSERConfig, labels: Labels, device: torch.device) -
     stores = open_stores(config)
     model = build_model(config, labels, stores, device)
     examples = FeatureExamples(make_targets(labels), stores)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.training.learning_rate)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.training.learning_rate, fused=True)
     ((_, losses, seconds),) = run_epochs(model, optimizer, examples, recipe(config))
     steps = -(-len(labels) // config.training.batch_size)
     return {"s/step": seconds / steps, "peak, GB": _peak_bytes(device) / 1e9, "loss": losses["loss"]}
@@ -101,6 +103,7 @@ def main() -> None:
     args = parser.parse_args()
     clips = max(1, args.steps * args.batch_size)
     labels = random_labels(clips)
+    record = Record("members", torch.device(args.device), steps=args.steps, batch_size=args.batch_size)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         words = [f"training.batch_size={args.batch_size}", f"compute.precision={args.precision}"]
@@ -112,7 +115,11 @@ def main() -> None:
                 "modalities": " + ".join(config.features),
                 "parameters, M": count_parameters(config, labels) / 1e6,
             }
-            rows.append(row | (measure_steps(config, labels, torch.device(args.device)) if args.steps else {}))
+            if args.steps:
+                row |= measure_steps(config, labels, torch.device(args.device))
+                name = f"member {config.name}: 20 GiB / peak memory, {args.precision}"
+                record.figure(name, 20 * 2**30 / 1e9 / row["peak, GB"], {"cuda": 1}, rows=[row])
+            rows.append(row)
     print(pd.DataFrame(rows).to_string(index=False, float_format="{:.1f}".format))
 
 

@@ -1,6 +1,6 @@
 """What a benchmark measured, kept as benchmarks/results/<device>/<name>.json and printed; and how it takes time.
 
-Every figure is a ratio, and higher is better: where less is wanted, it is turned round (a limit of 1.1 times the time is
+Every figure is a ratio, and higher is better: where less is wanted, it is turned round (at most 1.1 times the time is
 a target of 1 / 1.1).
 """
 
@@ -73,7 +73,7 @@ def seconds_of(work: Callable[[], object], device: torch.device) -> float:
 
 
 def in_turn(works: Mapping[str, Callable[[], object]], repeats: int, device: torch.device) -> dict[str, float]:
-    """Median seconds of each, after one uncounted call; taken in turn, so that all meet the same state of the machine."""
+    """Median seconds of each, after one uncounted call; in turn, so that all meet the same state of the machine."""
     seconds: dict[str, list[float]] = {name: [] for name in works}
     for number in range(repeats + 1):
         for name, work in works.items():

@@ -117,7 +117,7 @@ def our_step(modalities: list[str], device: torch.device, bf16: bool) -> Step:
 
 
 def draw(modalities: list[str], batch_size: int, steps: int, alike: bool) -> list[Clips]:
-    """Random batches of the corpus, or batches of clips of like length, taken evenly from the shortest to the longest."""
+    """Random batches of the corpus, or of clips of like length, taken evenly from the shortest to the longest."""
     lengths = [draw_lengths(CORPUS, modality) for modality in modalities]
     order = np.random.default_rng(0).permutation(CORPUS)
     if alike:
