@@ -110,7 +110,7 @@ def main() -> None:
         members = read_members(args.members, Path(folder), *words)
         write_stores(Path(folder), {name for config in members for name in config.features}, clips)
         for config in members:
-            row = {
+            row: dict[str, Any] = {
                 "member": config.name,
                 "modalities": " + ".join(config.features),
                 "parameters, M": count_parameters(config, labels) / 1e6,
