@@ -3,12 +3,13 @@
     backbone = load_backbone(config, device)
     backbone.features(batch)    one (frames, dim) float32 array for each waveform or text
 
-The feature of a clip never depends on the clips it is batched with.
+The feature of a clip never depends on the clips it is batched with. On a CPU speech models run one clip at a time,
+whatever `batch_size` says: that is as fast there (benchmarks/README.md), and as bf16 rounds other shapes otherwise, it
+keeps a clip's feature the same to the last bit in a corpus, in a folder and alone.
 """
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from math import prod
@@ -24,6 +25,7 @@ from medusa.errors import UserError
 from medusa.features import logmel
 from medusa.features.pretrained import from_pretrained, load_weights, open_checkpoint, torch_dtype
 from medusa.features.sources import Clip
+from medusa.features.wavlm import fuse_attention
 from medusa.features.windows import by_window, full_windows
 
 
@@ -60,6 +62,7 @@ class FeatureBackbone(ABC):
     def __init__(self, config: ExtractConfig, device: torch.device) -> None:
         self.config = config
         self.device = device
+        self.one_by_one = device.type == "cpu"
 
     def features(self, batch: Sequence[Clip]) -> list[np.ndarray]:
         """Features of a batch of clips, each of shape = (frames, dim), float32."""
@@ -134,9 +137,11 @@ class SpeechBackbone(_Pretrained):
         self.normalise: Any = from_pretrained(AutoFeatureExtractor, self.checkpoint)
         if self.normalise.sampling_rate != SAMPLE_RATE:
             raise UserError(f"{config.backbone.model}: made for {self.normalise.sampling_rate} Hz, not {SAMPLE_RATE}")
-        self.one_by_one = model.feat_extract_norm == "group"
+        self.one_by_one |= model.feat_extract_norm == "group"
         self.shortest = _receptive_field(model.conv_kernel, model.conv_stride)
         self.frame_rate = SAMPLE_RATE / prod(model.conv_stride) / config.time_stride
+        if model.model_type == "wavlm":
+            fuse_attention(self.model)
         self._use(self.model, model.num_hidden_layers, model.hidden_size)
 
     def _frames(self, batch: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -147,12 +152,9 @@ class SpeechBackbone(_Pretrained):
         lengths = torch.tensor([len(clip) for clip in clips])
         padded = torch.nn.utils.rnn.pad_sequence(clips, batch_first=True)
         mask = torch.arange(padded.shape[1]) < lengths[:, None]
-        with warnings.catch_warnings():
-            # WavLM hands torch a boolean padding mask beside its float position bias
-            warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask")
-            states = self._states(
-                input_values=padded.to(self.device, self.dtype), attention_mask=mask.to(self.device, torch.long)
-            )
+        states = self._states(
+            input_values=padded.to(self.device, self.dtype), attention_mask=mask.to(self.device, torch.long)
+        )
         frames = self.model._get_feat_extract_output_lengths(lengths)
         return [values[: int(count)].cpu().numpy() for values, count in zip(states, frames, strict=True)]
 
@@ -182,7 +184,8 @@ class WhisperBackbone(_Pretrained):
 
     def _frames(self, batch: Sequence[np.ndarray]) -> list[np.ndarray]:
         windows = [full_windows(clip, self.window) for clip in batch]
-        return [np.concatenate(states) for states in by_window(windows, self.config.batch_size, self._encode)]
+        at_once = 1 if self.one_by_one else self.config.batch_size
+        return [np.concatenate(states) for states in by_window(windows, at_once, self._encode)]
 
     def _encode(self, windows: list[np.ndarray]) -> list[np.ndarray]:
         inputs = self.spectrogram(windows, sampling_rate=SAMPLE_RATE, return_tensors="pt", device=str(self.device))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +22,9 @@ from medusa.files import write_csv
 
 Value = TypeVar("Value")
 
+READERS = 4
+"""Threads that decode the next shard's clips while the model computes; decoding lets go of the interpreter."""
+
 
 def fill(
     writer: ShardWriter[Value],
@@ -31,7 +36,7 @@ def fill(
     """Compute every missing shard.
 
     Finished shards are kept; of shards that miss clips, those clips are tried again. Batches hold clips of
-    like length and never cross shards.
+    like length and never cross shards. While a shard is computed, the next is read and the one before written.
 
     Args:
         writer: Where the values go.
@@ -47,13 +52,11 @@ def fill(
         UserError: out of memory.
     """
     failures: dict[str, str] = {}
-    with tqdm(total=int(writer.manifest["utterances"]), desc=name, unit=" clips") as progress:
-        speed = _Speed(progress)
-        for index, utterances in enumerate(writer.shards):
-            clips, failed = _read(writer.missing(index), source)
-            if clips and len(clips) + len(failed) < len(utterances):
-                # The shard was written without clips that can be read now: it is made anew as a whole.
-                clips, failed = _read(utterances, source)
+    progress = tqdm(total=int(writer.manifest["utterances"]), desc=name, unit=" clips")
+    with progress, ThreadPoolExecutor(1) as hand, _reading_threads() as readers:
+        speed, written = _Speed(progress), Future[None]()
+        written.set_result(None)
+        for index, clips, failed in _read_ahead(writer, source, readers):
             values: dict[str, Value] = {}
             for batch in _batches(clips, batch_size):
                 try:
@@ -69,10 +72,12 @@ def fill(
                     except UserError as error:
                         failed[utterance] = str(error)
                 speed.add([clips[utterance] for utterance in batch])
+            written.result()
             if values or not writer.has(index):
-                writer.write(index, values)
-            progress.update(len(utterances) - len(clips))
+                written = hand.submit(writer.write, index, values)
+            progress.update(len(writer.shards[index]) - len(clips))
             failures |= failed
+        written.result()
     return failures
 
 
@@ -114,13 +119,43 @@ class _Speed:
         self.progress.update(len(clips))
 
 
-def _read(utterances: list[str], source: Source) -> tuple[dict[str, Clip], dict[str, str]]:
+@contextmanager
+def _reading_threads() -> Iterator[ThreadPoolExecutor]:
+    """Threads that begin nothing more when the work ends early."""
+    pool = ThreadPoolExecutor(READERS)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _read_ahead(
+    writer: ShardWriter[Any], source: Source, readers: ThreadPoolExecutor
+) -> Iterator[tuple[int, dict[str, Clip], dict[str, str]]]:
+    """Of each shard its number, the clips to compute, and the reasons why others cannot be read."""
+
+    def begin(utterances: list[str]) -> dict[str, Future[Clip]]:
+        return {utterance: readers.submit(source.read, utterance) for utterance in utterances}
+
+    coming = begin(writer.missing(0)) if writer.shards else {}
+    for index, utterances in enumerate(writer.shards):
+        reading = coming
+        if index + 1 < len(writer.shards):
+            coming = begin(writer.missing(index + 1))
+        clips, failed = _collect(reading)
+        if clips and len(reading) < len(utterances):
+            # The shard was written without clips that can be read now: it is made anew as a whole.
+            clips, failed = _collect(begin(utterances))
+        yield index, clips, failed
+
+
+def _collect(reading: Mapping[str, Future[Clip]]) -> tuple[dict[str, Clip], dict[str, str]]:
     """Clips that can be read, and the reasons why the others cannot."""
     clips: dict[str, Clip] = {}
     failed: dict[str, str] = {}
-    for utterance in utterances:
+    for utterance, clip in reading.items():
         try:
-            clips[utterance] = source.read(utterance)
+            clips[utterance] = clip.result()
         except UserError as error:
             failed[utterance] = str(error)
     return clips, failed

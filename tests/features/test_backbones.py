@@ -1,5 +1,6 @@
 """Features of tiny models of the real classes, against the models called by hand, one clip at a time."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from medusa.config.schema import ExtractConfig
 from medusa.errors import UserError
 from medusa.features.backbones import FeatureBackbone, load_backbone, pool_time
+from medusa.features.wavlm import fuse_attention
 
 hf: Any = transformers  # partly untyped
 
@@ -51,8 +53,10 @@ def clips(kind: str) -> Clips:
 
 @pytest.mark.parametrize("name", KINDS)
 def test_a_clip_does_not_depend_on_its_batch(checkpoint: Checkpoint, name: str) -> None:
+    """Batches as on a GPU; wav2vec2's group norm would see the padding, so that it never has any."""
     layers = {"take": [0, 1, 2, 3], "combine": "concat"}
     backbone = load(checkpoint(name), KINDS[name], layers=layers, batch_size=4)
+    backbone.one_by_one = name == "wav2vec2"
     batch = clips(KINDS[name])
     together = backbone.features(batch)
     turned = backbone.features(batch[::-1])[::-1]
@@ -63,6 +67,34 @@ def test_a_clip_does_not_depend_on_its_batch(checkpoint: Checkpoint, name: str) 
         assert values.shape[1] == backbone.dim == 4 * WIDTH
         np.testing.assert_allclose(values, alone, atol=1e-5, rtol=1e-5)
         np.testing.assert_allclose(other, alone, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+@pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind != "text"])
+def test_on_a_cpu_a_recording_has_the_same_bits_in_every_batch(
+    checkpoint: Checkpoint, name: str, precision: str
+) -> None:
+    options: dict[str, Any] = {"layers": {"take": [-1]}, "compute": {"precision": precision}}
+    one, four = (load(checkpoint(name), KINDS[name], batch_size=size, **options) for size in (1, 4))
+    batch = clips(KINDS[name])
+    alone = [one.features([clip])[0] for clip in batch]
+    for together in (four.features(batch), four.features(batch[::-1])[::-1]):
+        assert all(map(np.array_equal, together, alone))
+
+
+def test_wavlms_fused_attention_is_its_own(checkpoint: Checkpoint) -> None:
+    """Attention alone, with padding; whole models are compared below."""
+    model, fused = (hf.AutoModel.from_pretrained(checkpoint("wavlm")).eval() for _ in range(2))
+    fuse_attention(fused)
+    torch.manual_seed(0)
+    states, mask = torch.randn(3, 20, WIDTH), torch.arange(20) < torch.tensor([[20], [11], [1]])
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask")
+        expected, found = (
+            made.encoder.layers[0].attention(states, attention_mask=mask.long())[0] for made in (model, fused)
+        )
+    assert (expected[1] - expected[0]).abs().max() > 0.01
+    torch.testing.assert_close(found[mask], expected[mask], atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", SPEECH)
