@@ -3,9 +3,9 @@
     backbone = load_backbone(config, device)
     backbone.features(batch)    one (frames, dim) float32 array for each waveform or text
 
-The feature of a clip never depends on the clips it is batched with. On a CPU speech models run one clip at a time,
-whatever `batch_size` says: that is as fast there (benchmarks/README.md), and as bf16 rounds other shapes otherwise, it
-keeps a clip's feature the same to the last bit in a corpus, in a folder and alone.
+The feature of a clip never depends on the clips it is batched with, but for rounding. On a CPU not even for that: speech
+models run one clip at a time there, whatever `batch_size` says, which is as fast (benchmarks/README.md), and text models
+attend step by step, so that in bf16 a corpus, a folder and a single clip give the same bits.
 """
 
 from __future__ import annotations
@@ -94,7 +94,9 @@ class _Pretrained(FeatureBackbone):
         self.checkpoint = open_checkpoint(str(config.backbone.model), config.backbone.revision)
         self.commit = self.checkpoint.commit
         self.dtype = torch_dtype(config.compute)
-        self.model: Any = load_weights(AutoModel, self.checkpoint, self.dtype)
+        # Step by step, attention rounds the same with and without padding, and is as fast for so few tokens.
+        attention = {"attn_implementation": "eager"} if self.one_by_one and config.backbone.kind == "text" else {}
+        self.model: Any = load_weights(AutoModel, self.checkpoint, self.dtype, **attention)
 
     def _use(self, module: Any, num_layers: int, width: int) -> None:
         """Keep `module`, the part of the model that runs, and check the layers against its depth."""
