@@ -3,8 +3,8 @@
     backbone = load_backbone(config, device)
     backbone.features(batch)    one (frames, dim) float32 array for each waveform or text
 
-The feature of a clip never depends on the clips it is batched with, but for rounding. On a CPU not even for that: speech
-models run one clip at a time there, whatever `batch_size` says, which is as fast (benchmarks/README.md), and text models
+The feature of a clip never depends on the clips it is batched with, but for rounding; on a CPU not even for that.
+Speech models run one clip at a time there, whatever `batch_size` says, as fast (benchmarks/README.md), and text models
 attend step by step, so that in bf16 a corpus, a folder and a single clip give the same bits.
 """
 

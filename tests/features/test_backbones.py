@@ -69,10 +69,10 @@ def test_a_clip_does_not_depend_on_its_batch(checkpoint: Checkpoint, name: str) 
         np.testing.assert_allclose(other, alone, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("precision", ["float32", "bf16"])
 @pytest.mark.parametrize("name", KINDS)
-def test_on_a_cpu_a_clip_has_the_same_bits_in_every_batch(checkpoint: Checkpoint, name: str, precision: str) -> None:
-    options: dict[str, Any] = {"layers": {"take": [-1]}, "compute": {"precision": precision}}
+def test_on_a_cpu_a_clip_has_the_same_bits_in_every_batch(checkpoint: Checkpoint, name: str) -> None:
+    """In bf16, where another order of adding changes the third digit."""
+    options: dict[str, Any] = {"layers": {"take": [-1]}, "compute": {"precision": "bf16"}}
     one, four = (load(checkpoint(name), KINDS[name], batch_size=size, **options) for size in (1, 4))
     batch = clips(KINDS[name])
     alone = [one.features([clip])[0] for clip in batch]
