@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from medusa.app.description import BACKBONES, Description
 from medusa.corpora.labels import ATTRIBUTE_NAMES
 from medusa.evaluation.page import NO_VALUE, plain_markdown
+from medusa.evaluation.tables import decimals
 
 FRONT_MATTER = """\
 ---
@@ -117,7 +118,7 @@ def _abstention(description: Description) -> str:
     unsure = description.abstention
     fitted = ", on which Stage 3 was fitted," if unsure.partition == description.ensemble.fit_on else ""
     return (
-        f"It calls itself unsure where its largest posterior is below {unsure.threshold:.3f}, which a share of "
+        f"It calls itself unsure where its largest posterior is below {decimals(unsure.threshold)}, which a share of "
         f"{unsure.share:.0%} of the {unsure.partition} rows{fitted} is. Accuracy there: "
         f"{_percent(unsure.accuracy_unsure)}; on the others: {_percent(unsure.accuracy_sure)}."
     )
@@ -165,7 +166,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: int = 0)
 
 
 def _figure(value: float | None) -> str:
-    return NO_VALUE if value is None else f"{value:.3f}"
+    return NO_VALUE if value is None else decimals(value)
 
 
 def _percent(share: float | None) -> str:

@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from medusa.app.description import Abstention, Score, Scores
+from medusa.config.load import load_config
 from medusa.config.schema import MetaConfig
 from medusa.corpora.labels import Labels
 from medusa.ensemble.posteriors import read_posteriors
 from medusa.errors import UserError
+from medusa.evaluation.datacard import read_about
 from medusa.files import read_csv
 from medusa.metrics import ccc, confusion, per_class_f1
 from medusa.training.evaluate import selection_partition
 
 UNSURE_SHARE = 0.2
 """Share of held-out rows that the ensemble calls itself unsure of."""
+
+
+def read_abouts(runs: Path, ensemble: str | None) -> str:
+    """What the corpora of all ensembles of `runs`, or of the named one, say of themselves, each sentence once.
+
+    Raises:
+        UserError: an ensemble's config or a data card is damaged.
+    """
+    configs = [one for one in sorted(runs.glob("ensembles/*/config.yaml")) if ensemble in (None, one.parent.name)]
+    corpora = {load_config(MetaConfig, [one]).paths.labels: None for one in configs}
+    return " ".join(dict.fromkeys(about for labels in corpora if (about := read_about(labels))))
 
 
 def read_scores(config: MetaConfig, labels: Labels) -> Scores:
@@ -40,9 +54,9 @@ def read_scores(config: MetaConfig, labels: Labels) -> Scores:
         selected_on=selection_partition(labels),
         rows=int(scored.sum()),
         techniques=[_score(row) for row in table.to_dict("records") if not row["technique"].startswith("seed-")],
-        emotion_f1=[_rounded(score) for score in per_class_f1(*pair, count)],
+        emotion_f1=[_known(score) for score in per_class_f1(*pair, count)],
         confusion=confusion(*pair, count).tolist(),
-        attribute_ccc=[_rounded(ccc(true[:, column], said[:, column])) for column in range(len(rows.attributes))],
+        attribute_ccc=[_known(ccc(true[:, column], said[:, column])) for column in range(len(rows.attributes))],
     )
 
 
@@ -61,8 +75,7 @@ def read_abstention(config: MetaConfig, labels: Labels) -> Abstention:
     threshold = round(float(np.quantile(largest, UNSURE_SHARE)), 6)
     right, sure, scored = posteriors.argmax(axis=1) == classes, largest >= threshold, classes >= 0
     accuracy_sure, accuracy_unsure = (
-        _rounded(float(right[chosen].mean()) if chosen.any() else math.nan)
-        for chosen in (scored & sure, scored & ~sure)
+        _known(float(right[chosen].mean()) if chosen.any() else math.nan) for chosen in (scored & sure, scored & ~sure)
     )
     return Abstention(
         threshold=threshold,
@@ -84,8 +97,9 @@ def _soup(config: MetaConfig, rows: Labels, partition: str) -> pd.DataFrame:
 
 def _score(row: dict[Any, Any]) -> Score:
     names = ("macro_f1", "balanced_f1", "accuracy")
-    return Score(technique=str(row["technique"]), **{name: round(float(row[name]), 4) for name in names})
+    return Score(technique=str(row["technique"]), **{name: float(row[name]) for name in names})
 
 
-def _rounded(value: float) -> float | None:
-    return None if math.isnan(value) else round(float(value), 4)
+def _known(value: float) -> float | None:
+    """In full: rounded here and once more where it is shown, 27/47 would be 0.575."""
+    return None if math.isnan(value) else float(value)

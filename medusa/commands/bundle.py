@@ -19,15 +19,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--ensemble", metavar="NAME", help="which ensemble (default: the one with most members)")
     parser.add_argument(
-        "--about", default="", metavar="TEXT", help="what it was trained on, a sentence for the model card"
+        "--about",
+        metavar="TEXT",
+        help="what it was trained on, a sentence for the model card (default: what the corpus says of itself)",
     )
 
 
 def run(args: argparse.Namespace) -> None:
     """Write the bundle and say how to use it."""
     from medusa.app.bundle import write_bundle
+    from medusa.app.figures import read_abouts
 
-    description = write_bundle(args.runs, args.out, args.ensemble, args.about)
+    about = read_abouts(args.runs, args.ensemble) if args.about is None else args.about
+    description = write_bundle(args.runs, args.out, args.ensemble, about)
     size = sum(file.stat().st_size for file in args.out.rglob("*") if file.is_file())
     count = len(description.members)
     print(f"ensemble {description.name}: {count} member{'s' if count > 1 else ''}, {size / 1e6:.0f} MB")

@@ -28,7 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help="read every recording's length for the data card (default: where the recordings are known)",
         )  # fmt: skip
         # The first config to run, which needs no weights; where another one does, its corpus says so.
-        corpus.set_defaults(extract=corpus.get_default("extract") or "configs/ravdess/features/logmel.yaml")
+        corpus.set_defaults(
+            extract=corpus.get_default("extract") or "configs/ravdess/features/logmel.yaml",
+            about=corpus.get_default("about") or "",
+        )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -42,7 +45,7 @@ def run(args: argparse.Namespace) -> None:
     labels = prepared.labels
     write_labels(labels.source, labels)
     print("\n".join([_summary(labels), *prepared.notes, *_gaps(labels)]))
-    card = write_datacard(labels.source.parent, args.title, prepared, audio if args.durations else None)
+    card = write_datacard(labels.source.parent, args.title, prepared, audio if args.durations else None, args.about)
     print(f"\nwrote {labels.source}\ndata card: {card}")
     print(f"next: {_next_command(labels.source, audio, args.extract)}")
 
@@ -169,7 +172,12 @@ def _add_synthetic(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for Audios/, labels.csv and the rest")
     parser.add_argument("--clips", type=int, default=300, help="how many recordings (default 300)")
     parser.add_argument("--seed", type=int, default=1, help="another seed, another corpus (default 1)")
-    parser.set_defaults(prepare=_synthetic, title="synthetic corpus")
+    parser.set_defaults(
+        prepare=_synthetic,
+        title="synthetic corpus",
+        about="The corpus is synthetic: eSpeak NG's voices, simulated annotators. What is measured on it says nothing "
+        "about human speech.",
+    )
 
 
 def _synthetic(args: argparse.Namespace) -> tuple[Prepared, Path]:

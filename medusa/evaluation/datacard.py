@@ -40,13 +40,13 @@ from medusa.evaluation.datacard_tables import (
 )
 from medusa.evaluation.distributions import distributions_of
 from medusa.evaluation.page import Block, Cards, Figure, Page, Row, Section, Table, Text, html, markdown
-from medusa.files import atomic_path, sha256, write_json, write_text
+from medusa.files import atomic_path, read_json, sha256, write_json, write_text
 
 SCHEMA = 1
 FILES = ("datacard.html", "datacard.md", "datacard.json")
 
 
-def write_datacard(out: Path, title: str, prepared: Prepared, audio: Path | None) -> Path:
+def write_datacard(out: Path, title: str, prepared: Prepared, audio: Path | None, about: str = "") -> Path:
     """Write the data card of a corpus beside its labels.csv, which is there already.
 
     The same corpus gives the same bytes, wherever it lies (unless a note names a folder).
@@ -56,6 +56,7 @@ def write_datacard(out: Path, title: str, prepared: Prepared, audio: Path | None
         title: Name of the corpus.
         prepared: Labels, votes and notes.
         audio: Folder of the recordings; None: their lengths are left out.
+        about: What whoever sees a result on this corpus must know; reports and model cards say it too.
 
     Returns:
         datacard.html, which is written last.
@@ -74,20 +75,32 @@ def write_datacard(out: Path, title: str, prepared: Prepared, audio: Path | None
     if strangers:
         notes.append(f"Utterances with votes but no row in labels.csv, left out here: {count(strangers)}.")
     distributions = distributions_of(corpus)
-    page = datacard(title, corpus, notes, distributions)
+    page = datacard(title, about, corpus, notes, distributions)
     for item in page.items:
         if isinstance(item, Figure):
             with atomic_path(out / f"{item.name}.png") as temporary:
                 temporary.write_bytes(item.png)
     numbers = _numbers(title, corpus, notes, page, distributions)
-    write_json(out / "datacard.json", numbers | {"labels_sha256": sha256(labels.source)})
+    write_json(out / "datacard.json", numbers | {"about": about, "labels_sha256": sha256(labels.source)})
     write_text(out / "datacard.md", markdown(page))
     write_text(out / "datacard.html", html(page))
     return out / "datacard.html"
 
 
-def datacard(title: str, corpus: Corpus, notes: list[str], distributions: dict[str, Distribution]) -> Page:
-    """The page; `distributions` are those of `distributions_of`."""
+def read_about(labels: Path) -> str:
+    """What the corpus of a labels.csv says of itself in the data card beside it; empty where there is no card.
+
+    Raises:
+        UserError: the card is damaged.
+    """
+    card = labels.parent / "datacard.json"
+    if not card.is_file():
+        return ""
+    return str(read_json(card, remedy="write it anew with `medusa prepare`").get("about", ""))
+
+
+def datacard(title: str, about: str, corpus: Corpus, notes: list[str], distributions: dict[str, Distribution]) -> Page:
+    """The page; `about` stands below its title, `distributions` are those of `distributions_of`."""
     sections = [_overview(corpus), _classes(corpus), _partitions(corpus), _durations(corpus, distributions)]
     if "attributes" in distributions:
         figure = _histograms(distributions["attributes"], "Attributes: distribution over the labelled rows")
@@ -96,7 +109,7 @@ def datacard(title: str, corpus: Corpus, notes: list[str], distributions: dict[s
     if notes:
         sentences = [f"{note[:1].upper()}{note[1:]}{'' if note.endswith('.') else '.'}" for note in notes]
         sections.append(Section("notes", "Notes", [*map(Text, sentences)]))
-    return Page(f"Data card: {title}", sections)
+    return Page(f"Data card: {title}", sections, about)
 
 
 # --- sections ---------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import numpy as np
 from medusa.corpora.labels import ATTRIBUTE_NAMES
 from medusa.ensemble.evaluate import Combined
 from medusa.evaluation import plots
+from medusa.evaluation.datacard import read_about
 from medusa.evaluation.page import Cards, Figure, Page, Row, Section, Text, html, markdown
 from medusa.evaluation.results import Ensemble, Results, read_results
 from medusa.evaluation.scores import effective_weights, estimate, scores, vote_weights
@@ -19,6 +20,7 @@ from medusa.evaluation.tables import (
     class_scores_table,
     concordance_table,
     contrasts_table,
+    decimals,
     members_table,
     signed,
     techniques_table,
@@ -40,7 +42,7 @@ def write_report(
         ensembles: One YAML each; the first is the one the headline, the confusion matrix and the weights are about.
         changes: Overlays and `key=value` words, applied to each of them.
         out: Folder for report.html, report.md, PNG and CSV files; report.html is written last.
-        about: What a reader should know of the runs before all else.
+        about: What a reader should know of the runs before all else; what their corpus says of itself follows it.
 
     Returns:
         The headline, as sentences.
@@ -49,7 +51,7 @@ def write_report(
         UserError: a run is missing or does not fit; names the command that makes it.
     """
     results = read_results(runs, ensembles, changes)
-    page = report(results, about)
+    page = report(results, " ".join(one for one in (about, read_about(results.labels.source)) if one))
     for item in page.items:
         if isinstance(item, Figure):
             with atomic_path(out / f"{item.name}.png") as temporary:
@@ -93,8 +95,8 @@ def headline(results: Results, main: Ensemble) -> Section:
     rows = int((test.class_indices() >= 0).sum())
     speakers = sorted(set(test.table["SpkrID"]) - {""})
     cards = [
-        (f"{soup.balanced_f1:.3f}", f"class-balanced macro-F1 of the soup ({len(test.emotions)} classes)"),
-        (f"{soup.accuracy:.3f}", "accuracy of the soup"),
+        (decimals(soup.balanced_f1), f"class-balanced macro-F1 of the soup ({len(test.emotions)} classes)"),
+        (decimals(soup.accuracy), "accuracy of the soup"),
         (
             signed(estimates["member"].value),
             f"F1 gained over its best member on {results.selection} ({verdict(estimates['member'])})",
@@ -107,7 +109,7 @@ def headline(results: Results, main: Ensemble) -> Section:
         [
             Text(
                 f"The soup of {seeds} meta-classifiers over {members} members (ensemble {main.name}) reaches a "
-                f"class-balanced macro-F1 of {soup.balanced_f1:.3f} on {rows:,} test rows"
+                f"class-balanced macro-F1 of {decimals(soup.balanced_f1)} on {rows:,} test rows"
                 + (f" of {len(speakers)} speakers." if speakers else "."),
                 strong=True,
             ),
@@ -141,7 +143,7 @@ def better_members(results: Results, main: Ensemble) -> str:
     test = results.labels.partition("test")
     soup = scores(test, main.predicted["soup"]).balanced_f1
     members = {one.name: scores(test, one.predicted["test"]).balanced_f1 for one in results.members_of(main)}
-    better = [f"{name} ({score:.3f})" for name, score in members.items() if score > soup]
+    better = [f"{name} ({decimals(score)})" for name, score in members.items() if score > soup]
     if not better:
         return f"On test, none of its {len(members)} members scores above the soup."
     verb = "scores" if len(better) == 1 else "score"
@@ -164,7 +166,7 @@ def overview_figure(results: Results, main: Ensemble) -> Figure:
         mark(f"single, mean of {len(main.seeds)}", "single", main.seeds),
         mark(f"soup of {len(main.seeds)}", "soup", [main.predicted["soup"]]),
     ]
-    shown = ", ".join(f"{one.label} {one.value:.3f}" for one in marks)
+    shown = ", ".join(f"{one.label} {decimals(one.value)}" for one in marks)
     title = "The soup, its members and votes"
     bars = any(one.interval is not None for one in marks)
     note = (

@@ -11,6 +11,7 @@ from markdown_it import MarkdownIt
 
 from medusa.app.card import model_card
 from medusa.app.description import Description, read_description
+from medusa.evaluation.tables import decimals
 
 
 @pytest.fixture
@@ -58,6 +59,12 @@ def test_every_figure_is_that_of_bundle_json(description: Description) -> None:
         ["Sad", "–", "21", "22", "23"],
         ["Neutral", "0.750", "31", "32", "33"],
     ]
+
+
+def test_figures_are_rounded_once_as_in_the_report(description: Description) -> None:
+    score = description.scores.techniques[-1].model_copy(update={"accuracy": 27 / 47})
+    card = model_card(changed(description, "scores", techniques=[score]))
+    assert tables(card)[1][1][-1] == decimals(27 / 47) == "0.574"
 
 
 def test_sections_and_statements(description: Description, bundle: Path) -> None:

@@ -22,6 +22,7 @@ from medusa.corpora.prosody import HIGHEST, LOWEST, NAMES, TYPICAL
 from medusa.corpora.sentences import SENTENCES
 from medusa.corpora.synthetic import Clip, plan, prepare
 from medusa.errors import UserError
+from medusa.evaluation.datacard import read_about
 from medusa.metrics import macro_f1
 
 SEEDS = range(4)
@@ -198,6 +199,10 @@ def test_the_same_seed_writes_the_same_bytes(corpus: Path, tmp_path: Path) -> No
     (tmp_path / "Audios" / first).write_bytes(b"of another seed")
     main(["prepare", "synthetic", "--out", str(tmp_path), "--clips", "56", "--seed", "3"])
     assert digests(tmp_path) == digests(corpus)
+
+
+def test_it_says_that_it_is_synthetic(corpus: Path) -> None:
+    assert read_about(corpus / "labels.csv").startswith("The corpus is synthetic: ")
 
 
 def test_recordings_are_16_khz_mono_16_bit_and_none_clips(corpus: Path, labels: Labels) -> None:

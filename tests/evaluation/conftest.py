@@ -24,6 +24,9 @@ from medusa.files import sha256, write_json, write_text
 HOSTILE = "<script>alert(1)<|$b$ & `c`"
 """A name that is a file name on Linux, and trouble in HTML, Markdown and matplotlib."""
 
+CORPUS = "The corpus is made of <i>noise</i>."
+"""What its data card says."""
+
 EMOTIONS = ("Angry", f"Sad {HOSTILE}", "Neutral")
 CPU = torch.device("cpu")
 
@@ -99,6 +102,7 @@ def make_ensemble(file: Path, folder: Path, labels: Labels, members: list[str]) 
 
 def make_runs(root: Path, partitions: dict[str, int]) -> Runs:
     labels = make_labels(root / "labels.csv", partitions)
+    write_json(root / "datacard.json", {"about": CORPUS})
     folder = root / "runs"
     given = root / "given.csv"
     write_random_posteriors(given, labels, 9)

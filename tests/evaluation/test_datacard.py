@@ -17,11 +17,13 @@ import pytest
 from medusa.audio import write_wav
 from medusa.corpora.labels import labels_from_table, write_labels
 from medusa.corpora.votes import OTHER, Prepared, Votes
-from medusa.evaluation.datacard import write_datacard
+from medusa.errors import UserError
+from medusa.evaluation.datacard import read_about, write_datacard
 from medusa.files import sha256
 
 HOSTILE = "<script>alert(1)<|$b$ & `c`"
 EMOTIONS = ("Angry", HOSTILE)
+ABOUT = "Nobody is heard in <i>it</i>."
 NOTE = "1 row lost all of its <b>votes</b>."
 
 ROWS: dict[str, tuple[list[int], list[int], str, str, str, str]] = {
@@ -68,7 +70,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_wav(out / "Audios" / name, np.zeros(16_000 * seconds, dtype=np.float32))
     (out / "Audios" / "d.wav").unlink()
     (out / "Audios" / "g.wav").write_text("silence")
-    assert write_datacard(out, "seven clips", prepared(out), out / "Audios") == out / "datacard.html"
+    assert write_datacard(out, "seven clips", prepared(out), out / "Audios", ABOUT) == out / "datacard.html"
     return out
 
 
@@ -100,6 +102,16 @@ def test_what_the_card_is_about(folder: Path, numbers: dict[str, Any]) -> None:
     assert (numbers["missing_recordings"], numbers["unreadable_recordings"]) == (1, 1)
     assert numbers["notes"][:2] == [NOTE, "all is said"]
     assert numbers["notes"][2].endswith("no row in labels.csv, left out here: 1.")
+
+
+def test_what_the_corpus_says_of_itself_stands_below_the_title_and_can_be_read(folder: Path, tmp_path: Path) -> None:
+    (header,) = ET.fromstring((folder / "datacard.html").read_text(encoding="utf-8")).iter("header")
+    assert [element.text for element in header][:2] == ["Data card: seven clips", ABOUT]
+    assert read_about(folder / "labels.csv") == ABOUT
+    assert read_about(tmp_path / "labels.csv") == ""
+    (tmp_path / "datacard.json").write_text("{")
+    with pytest.raises(UserError, match=r"datacard.json: .*; write it anew with `medusa prepare`"):
+        read_about(tmp_path / "labels.csv")
 
 
 def test_rows_classes_speakers_and_genders_are_counted(numbers: dict[str, Any]) -> None:
@@ -215,7 +227,7 @@ def test_pictures_of_the_markdown_page_lie_beside_it(folder: Path) -> None:
 
 
 def test_the_same_corpus_gives_the_same_bytes_elsewhere(folder: Path, tmp_path: Path) -> None:
-    write_datacard(tmp_path, "seven clips", prepared(tmp_path), folder / "Audios")
+    write_datacard(tmp_path, "seven clips", prepared(tmp_path), folder / "Audios", ABOUT)
     for path in sorted(tmp_path.rglob("*.*")):
         assert path.read_bytes() == (folder / path.relative_to(tmp_path)).read_bytes(), path.name
 

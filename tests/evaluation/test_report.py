@@ -23,6 +23,7 @@ from medusa import provenance
 from medusa.errors import UserError
 from medusa.evaluation import scores as figures
 from medusa.evaluation.report import write_report
+from tests.evaluation.conftest import CORPUS
 
 if TYPE_CHECKING:
     from medusa.corpora.labels import Labels
@@ -247,11 +248,11 @@ def test_hostile_names_stay_text(document: ET.Element, report: Path, runs: Runs)
     assert "curves-%3Cscript%3Ealert%281%29%3C%7C%24b%24%20%26%20%60c%60" in pictures
 
 
-def test_what_the_runs_are_about_stands_below_the_title(document: ET.Element, report: Path) -> None:
+def test_what_runs_and_corpus_are_about_stands_below_the_title(document: ET.Element, report: Path) -> None:
     (header,) = document.iter("header")
-    assert [(element.tag, element.text) for element in header][1] == ("p", ABOUT)
+    assert [(element.tag, element.text) for element in header][1] == ("p", f"{ABOUT} {CORPUS}")
     lines = (report / "report.md").read_text(encoding="utf-8").splitlines()
-    assert unescape(lines[2]).replace("\\", "") == ABOUT
+    assert unescape(lines[2]).replace("\\", "") == f"{ABOUT} {CORPUS}"
 
 
 def test_a_second_run_writes_the_same_bytes(report: Path, runs: Runs, tmp_path: Path) -> None:
