@@ -40,7 +40,7 @@ class NpyClips(Dataset[torch.Tensor]):
         return len(self.files)
 
     def __getitem__(self, index: int) -> torch.Tensor:
-        return torch.from_numpy(np.load(self.files[index]))
+        return torch.from_numpy(np.load(self.files[index], allow_pickle=False))
 
 
 def padded(clips: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -93,7 +93,7 @@ def measure_reads(record: Record, folder: Path, modality: str, clips: int, repea
     store, files = write(folder, modality, clips)
     ids, held, order = store.ids, examples(store), np.random.default_rng(1).permutation(clips)
     single = {
-        "npy": lambda: sum(len(np.load(files[row])) for row in order),
+        "npy": lambda: sum(len(np.load(files[row], allow_pickle=False)) for row in order),
         "ours": lambda: sum(len(store.read(ids[row])) for row in order),
     }
     loader = DataLoader(NpyClips(files), BATCH, shuffle=True, num_workers=4, collate_fn=padded)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,12 @@ from medusa.errors import UserError
 from medusa.files import atomic_path
 
 SAMPLE_RATE = 16_000
+
+UNKNOWN = 2**60
+"""Samples that no recording has."""
+
+BLOCK = 2**20
+"""Samples of all channels that are decoded at once."""
 
 
 def read_audio(path: Path, resampler: Literal["librosa", "torchaudio"] = "librosa") -> np.ndarray:
@@ -33,11 +39,11 @@ def read_audio(path: Path, resampler: Literal["librosa", "torchaudio"] = "libros
         UserError: the file is missing, empty, or not audio; or torchaudio is not installed.
     """
     _require_file(path)
-    with _undecodable(path):
-        samples, rate = _soundfile().read(path, dtype="float32", always_2d=True)
-    if not len(samples):
+    with _undecodable(path), _soundfile().SoundFile(path) as file:
+        rate = file.samplerate
+        mono = np.concatenate([np.zeros(0, np.float32), *_mono_blocks(file)])
+    if not len(mono):
         raise UserError(f"{path}: holds no samples; replace or remove it")
-    mono: np.ndarray = samples.mean(axis=1, dtype=np.float32)
     if not np.isfinite(mono).all():
         raise UserError(f"{path}: holds samples that are not finite; replace or remove it")
     return resample(mono, rate, resampler)
@@ -60,15 +66,41 @@ def write_wav(path: Path, samples: np.ndarray) -> None:
         _soundfile().write(temporary, samples, SAMPLE_RATE, subtype="PCM_16", format="WAV")
 
 
-def duration(path: Path) -> float:
-    """Length in seconds, from the header.
+class Header(NamedTuple):
+    """What a recording says of itself."""
+
+    frames: int
+    """Samples of each channel; `UNKNOWN` or more in a stream that does not say."""
+    channels: int
+    rate: int
+    """Samples a second of each channel."""
+
+    @property
+    def seconds(self) -> float:
+        """Length."""
+        return self.frames / self.rate
+
+
+def read_header(path: Path) -> Header:
+    """Length, channels and rate of a recording, without decoding it.
 
     Raises:
         UserError: the file is missing or not audio.
     """
     _require_file(path)
     with _undecodable(path):
-        return float(_soundfile().info(path).duration)
+        info = _soundfile().info(path)
+        return Header(info.frames, info.channels, info.samplerate)
+
+
+def duration(path: Path) -> float:
+    """Length in seconds, from the header, or by decoding where that does not say.
+
+    Raises:
+        UserError: the file is missing or not audio.
+    """
+    header = read_header(path)
+    return header.seconds if header.frames < UNKNOWN else len(read_audio(path)) / SAMPLE_RATE
 
 
 def mel_power(samples: np.ndarray, hop: int, window: int, bands: int) -> np.ndarray:
@@ -99,6 +131,14 @@ def pitch(samples: np.ndarray, hop: int, window: int, lowest: float, highest: fl
     return np.asarray(hertz, dtype=np.float32)
 
 
+def _mono_blocks(file: Any) -> Iterator[np.ndarray]:
+    """The mean over channels, block by block: so the length is that of the samples, whatever the header says."""
+    size = max(1, BLOCK // file.channels)
+    file.seekable = lambda: False  # else soundfile seeks after each block, which a stream of unknown length refuses
+    while len(block := file.read(size, dtype="float32", always_2d=True)):
+        yield block.mean(axis=1, dtype=np.float32)
+
+
 def _soundfile() -> Any:
     try:
         import soundfile
@@ -111,21 +151,25 @@ def _soundfile() -> Any:
 def _undecodable(path: Path) -> Iterator[None]:
     """Turns what soundfile raises for a file it cannot read into one line.
 
-    Beside its own error: TypeError for headerless formats, ValueError for streams of unknown length and names that are
-    not UTF-8, MemoryError where a header lies about the length.
+    Beside its own error: TypeError for headerless formats, ValueError for names that are not UTF-8, MemoryError for
+    recordings that are too long, OSError for files that were taken away meanwhile.
     """
     soundfile = _soundfile()
     try:
         yield
-    except (soundfile.LibsndfileError, TypeError, ValueError, MemoryError) as error:
+    except (soundfile.LibsndfileError, TypeError, ValueError, MemoryError, OSError) as error:
         reason = getattr(error, "error_string", None) or str(error) or "it does not fit into memory"
         raise UserError(f"{path}: cannot be decoded ({reason}); replace or remove it") from None
 
 
 def _require_file(path: Path) -> None:
-    if not path.is_file():
+    try:
+        size = path.stat().st_size if path.is_file() else None
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; check the path and its permissions") from None
+    if size is None:
         raise UserError(f"{path}: no such recording; check the path (in a corpus: paths.audio and FileName)")
-    if not path.stat().st_size:
+    if not size:
         raise UserError(f"{path}: an empty file; replace or remove it")
 
 

@@ -11,6 +11,11 @@ EXIT_PARTLY_DONE = 3
 EXIT_INTERRUPTED = 130
 
 
+def printable(text: str) -> str:
+    r"""The text, with file names' bytes that are not UTF-8 (Python holds them as lone surrogates) as `\\udcff`."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 class UserError(Exception):
     """A mistake in a config, a file or a command line that the user can mend.
 
@@ -18,6 +23,9 @@ class UserError(Exception):
     """
 
     exit_code = EXIT_USER_ERROR
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class PartlyDone(UserError):

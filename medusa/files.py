@@ -108,7 +108,7 @@ def read_json(path: Path, remedy: str = "delete it to have it made again") -> di
         raise UserError(f"{path}: no such file") from None
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; expected a JSON file") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, a number too long, or nested too deeply
         raise UserError(f"{path}: not readable as JSON ({error}); {remedy}") from None
     if not isinstance(value, dict):
         raise UserError(f"{path}: expected a JSON object, found {type(value).__name__}")
@@ -161,15 +161,36 @@ def lock(directory: Path, purpose: str) -> Iterator[None]:
     Raises:
         UserError: another process holds it.
     """
+    with _lock(directory / ".lock", f"{directory}: another process is {purpose} here"):
+        yield
+
+
+@contextlib.contextmanager
+def lock_file(path: Path, purpose: str) -> Iterator[None]:
+    """Hold the name `path`, where a file is or will be, for this process.
+
+    Raises:
+        UserError: another process holds it.
+    """
+    held = path.with_name(f".{path.name}.lock")
+    with _lock(held, f"{path}: another process is {purpose} this file"):
+        try:
+            yield
+        finally:
+            held.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _lock(file: Path, refusal: str) -> Iterator[None]:
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{directory}: cannot be made a folder ({error.strerror}); choose another path") from None
-    held = filelock.FileLock(directory / ".lock")
+        raise UserError(f"{file.parent}: cannot be made a folder ({error.strerror}); choose another path") from None
+    held = filelock.FileLock(file)
     try:
         held.acquire(timeout=0)
     except filelock.Timeout:
-        raise UserError(f"{directory}: another process is {purpose} here; wait for it or stop it first") from None
+        raise UserError(f"{refusal}; wait for it or stop it first") from None
     try:
         yield
     finally:

@@ -9,7 +9,7 @@ import scipy.io.wavfile
 import scipy.signal
 import soundfile
 
-from medusa.audio import SAMPLE_RATE, duration, mel_power, pitch, read_audio, root_mean_square
+from medusa.audio import SAMPLE_RATE, UNKNOWN, duration, mel_power, pitch, read_audio, read_header, root_mean_square
 from medusa.errors import UserError
 
 
@@ -105,15 +105,49 @@ def test_mel_power_grows_with_the_square_and_peaks_at_the_tone() -> None:
 
 
 def test_what_soundfile_cannot_open_is_one_line(tmp_path: Path) -> None:
-    """Headerless data, a name that is no UTF-8, and a header that claims more samples than memory holds."""
-    headerless, odd, huge = tmp_path / "a.raw", tmp_path / "caf\udce9.wav", tmp_path / "huge.flac"
-    for path in (headerless, odd):
+    """Headerless data, and a name that is no UTF-8."""
+    for path in (tmp_path / "a.raw", tmp_path / "caf\udce9.wav"):
         path.write_bytes(b"\0" * 100)
+        with pytest.raises(UserError, match=r"cannot be decoded \(.+\); replace or remove it"):
+            read_audio(path)
+
+
+def test_a_header_that_claims_more_than_memory_holds_takes_no_memory(tmp_path: Path) -> None:
+    huge = tmp_path / "huge.flac"
     soundfile.write(huge, np.zeros((100, 8)), 16_000, format="FLAC")
     content = bytearray(huge.read_bytes())
     content[21] |= 0x0F  # STREAMINFO: the count of samples per channel is 36 bits, here nearly all ones
     content[22:26] = b"\xff" * 4
     huge.write_bytes(content)
-    for path in (headerless, odd, huge):
-        with pytest.raises(UserError, match=r"cannot be decoded \(.+\); replace or remove it"):
-            read_audio(path)
+    assert len(read_audio(huge)) == 100
+
+
+def test_a_stream_of_unknown_length_is_read_to_its_end(tmp_path: Path) -> None:
+    """As ffmpeg writes FLAC into a pipe: its header has a total of 0 samples, which means unknown."""
+    soundfile.write(tmp_path / "whole.flac", tone(300, 2.0), SAMPLE_RATE)
+    content = bytearray((tmp_path / "whole.flac").read_bytes())
+    content[21] &= 0xF0  # the total takes the low half of this byte and the four after it
+    content[22:26] = bytes(4)
+    (tmp_path / "stream.flac").write_bytes(content)
+    assert read_header(tmp_path / "stream.flac").frames > UNKNOWN
+    assert duration(tmp_path / "stream.flac") == 2.0
+    assert np.array_equal(read_audio(tmp_path / "stream.flac"), read_audio(tmp_path / "whole.flac"))
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.mp3", "a.aiff", "a.sph"])
+def test_reading_in_blocks_is_reading_at_once(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    stereo = np.stack([tone(300, 1.0), tone(500, 1.0, amplitude=0.2)], axis=1)
+    kind = {"format": "NIST"} if name == "a.sph" else {}
+    soundfile.write(tmp_path / name, stereo, SAMPLE_RATE, **kind)
+    monkeypatch.setattr("medusa.audio.BLOCK", 1000)
+    whole, _ = soundfile.read(tmp_path / name, dtype="float32")
+    np.testing.assert_allclose(read_audio(tmp_path / name), whole.mean(axis=1), atol=1e-6)
+
+
+def test_a_file_that_may_not_be_looked_at_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    with pytest.raises(UserError, match=r"a\.wav: Permission denied; check the path"):
+        read_audio(tmp_path / "a.wav")

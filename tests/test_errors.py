@@ -40,3 +40,7 @@ def test_arguments_reach_the_command_and_success_exits_quietly(capsys: pytest.Ca
     command(lambda number, word: seen.append((number, word)))(3, word="x")
     assert seen == [(3, "x")]
     assert capsys.readouterr() == ("", "")
+
+
+def test_names_that_are_not_utf_8_can_be_printed() -> None:
+    assert str(UserError("a\udcff.wav: gone")) == "a\\udcff.wav: gone"

@@ -15,6 +15,7 @@ from medusa.files import (
     finish_swap,
     inside,
     lock,
+    lock_file,
     read_csv,
     read_json,
     sha256,
@@ -224,3 +225,20 @@ def test_rows_wider_than_the_header_are_refused(tmp_path: Path) -> None:
     (tmp_path / "wide.csv").write_text("FileName,Transcript\na.wav,hello, you\n")
     with pytest.raises(UserError, match=r"wide\.csv: rows have more cells than the header has names; quote cells"):
         read_csv(tmp_path / "wide.csv")
+
+
+def test_a_file_name_is_held_by_one_process_and_nothing_stays(tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "out.csv"
+    refused = pytest.raises(UserError, match=r"out\.csv: another process is writing this file")
+    with lock_file(out, "writing"), refused, lock_file(out, "writing"):
+        pass
+    with pytest.raises(KeyboardInterrupt), lock_file(out, "writing"):
+        raise KeyboardInterrupt
+    assert list(out.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a": ' + "9" * 5000 + "}", "\x00"])
+def test_json_that_python_cannot_hold_is_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(UserError, match=r"a\.json: not readable as JSON"):
+        read_json(tmp_path / "a.json")

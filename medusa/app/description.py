@@ -20,6 +20,8 @@ CARD = "README.md"
 HUB_CONFIG = "config.json"
 """A file by which the hub counts downloads, and without which its client warns; it says no more than what this is."""
 WEIGHTS = "model.safetensors"
+MODEL_WEIGHTS = (".safetensors", "/model.bin")
+"""How files of a pretrained model's weights end; the second is CTranslate2's."""
 BACKBONES = "backbones"
 """Folder of the pretrained models that came from a local folder; those from the hub are named by id and commit."""
 
@@ -36,6 +38,9 @@ def _stays_inside(name: str) -> str:
 
 InnerPath = Annotated[str, AfterValidator(_stays_inside)]
 """A file or folder below the bundle, `/` between its parts."""
+
+COLUMNS = ("FileName", "Seconds", "Start", "End", "Transcript", "Emotion", "Agreement", "Unsure", "Note")
+"""Of the tables of answers, beside emotions, attributes and members; no emotion can have such a name."""
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)] | None
 
@@ -113,6 +118,16 @@ class Description(Section):
     """SHA-256 of every file but this one and the model card, which may be edited."""
 
     @model_validator(mode="after")
+    def _names_differ(self) -> Description:
+        for key, names in (("emotions", self.emotions), ("attributes", self.attributes)):
+            if len(set(names)) != len(names) or "" in names:
+                raise ValueError(f"{key}: each must have a name of its own")
+        for name in self.emotions:
+            if name in COLUMNS or name in self.attributes or name.startswith("Member "):
+                raise ValueError(f"emotions: {name!r} is the name of another column of the answers")
+        return self
+
+    @model_validator(mode="after")
     def _belongs_together(self) -> Description:
         if self.ensemble.members != [member.name for member in self.members]:
             raise ValueError("members: others than the ensemble's")
@@ -124,9 +139,13 @@ class Description(Section):
         if self.transcripts is None and any(one.backbone.kind == "text" for one in self.features.values()):
             raise ValueError("transcripts: missing, but a member reads text")
         weights = [f"members/{member.name}/{WEIGHTS}" for member in self.members]
-        for needed in [*weights, f"soup/{WEIGHTS}", *(f"{model}/config.json" for model in self._inner_models())]:
+        models = self._inner_models()
+        for needed in [*weights, f"soup/{WEIGHTS}", *(f"{model}/config.json" for model in models)]:
             if needed not in self.files:
                 raise ValueError(f"files: {needed} is not among them")
+        for model in models:
+            if not any(name.startswith(f"{model}/") and name.endswith(MODEL_WEIGHTS) for name in self.files):
+                raise ValueError(f"files: the weights of {model} are not among them")
         return self
 
     def _inner_models(self) -> list[str]:

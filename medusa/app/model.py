@@ -8,17 +8,20 @@ medusa.predict(["a.wav", "b.mp3"])                 # a pandas.DataFrame, one row
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
+import torch
 from huggingface_hub import ModelHubMixin, snapshot_download
 from huggingface_hub.errors import HFValidationError
 
 from medusa.app.answers import Answer, Labelling
-from medusa.app.description import BACKBONES, BundledMember, Description, copy_bundle, read_description
+from medusa.app.description import BACKBONES, FILE, BundledMember, Description, copy_bundle, read_description
 from medusa.app.segments import Segment, Segmenter, windows
 from medusa.audio import SAMPLE_RATE, read_audio
 from medusa.config.schema import Compute, ExtractConfig, TranscribeConfig
@@ -28,16 +31,20 @@ from medusa.ensemble.stacking import build_metaclassifier
 from medusa.errors import UserError
 from medusa.features.asr import load_recognizer
 from medusa.features.backbones import FeatureBackbone, load_backbone
+from medusa.features.recognizer import Recognizer
 from medusa.features.store import storable
 from medusa.models.deepser import DeepSER
 from medusa.models.metaclassifier import MetaClassifier
-from medusa.training.checkpoint import load_weights
+from medusa.training.checkpoint import load_weights, require_architecture
 from medusa.training.data import FeatureExamples, StackedExamples, Targets
 from medusa.training.evaluate import predict
 from medusa.training.member import build_model
 
 BATCH = 8
 """Pieces of recordings that are worked on at once."""
+
+TRIAL_SOUND, TRIAL_TEXT = np.zeros(SAMPLE_RATE, np.float32), "one two three " * 20
+"""What every pretrained model is tried with when it is loaded: then the first answer takes no longer than the next."""
 
 
 class Medusa(ModelHubMixin, library_name="medusa-ser", tags=["speech-emotion-recognition"]):
@@ -66,7 +73,7 @@ class Medusa(ModelHubMixin, library_name="medusa-ser", tags=["speech-emotion-rec
         self._backbones = {name: self._load_backbone(config) for name, config in description.features.items()}
         self._recognizer = None
         if description.transcripts is not None:
-            self._recognizer = load_recognizer(self._placed(description.transcripts), self.device)
+            self._recognizer = self._load_recognizer(description.transcripts)
         self._members = [self._load_member(member) for member in description.members]
         self._soup = self._load_soup()
 
@@ -203,37 +210,72 @@ class Medusa(ModelHubMixin, library_name="medusa-ser", tags=["speech-emotion-rec
 
     # --- loading ---
 
-    def _placed(self, config: TranscribeConfig) -> TranscribeConfig:
-        """With the model where the bundle lies."""
-        return config.model_copy(update={"asr": config.asr.model_copy(update={"model": self._model(config.asr.model)})})
+    def _load_recognizer(self, config: TranscribeConfig) -> Recognizer:
+        placed = config.asr.model_copy(update={"model": self._model(config.asr.model)})
+        with _usable(placed.model):
+            recognizer = load_recognizer(config.model_copy(update={"asr": placed}), self.device)
+            recognizer.transcribe([TRIAL_SOUND])
+        return recognizer
 
     def _load_backbone(self, config: ExtractConfig) -> FeatureBackbone:
         backbone = config.backbone
         if backbone.model is not None:
             backbone = backbone.model_copy(update={"model": self._model(backbone.model)})
-        loaded = load_backbone(config.model_copy(update={"backbone": backbone}), self.device)
-        if backbone.kind == "logmel":
-            loaded.features([np.zeros(SAMPLE_RATE, np.float32)])  # librosa compiles now, not in the first answer
+        with _usable(str(backbone.model)):
+            loaded = load_backbone(config.model_copy(update={"backbone": backbone}), self.device)
+            loaded.features([TRIAL_TEXT if backbone.kind == "text" else TRIAL_SOUND])
+            loaded.truncated = 0
         return loaded
 
     def _model(self, name: str) -> str:
         return str(self.folder / name) if name.startswith(f"{BACKBONES}/") else name
 
     def _load_member(self, member: BundledMember) -> DeepSER:
-        stores = [_Held(name, dim, [], []) for name, dim in zip(member.config.features, member.input_dims, strict=True)]
-        model = build_model(member.config, self.description, stores, self.device)
-        load_weights(model, self.folder / "members" / member.name)
-        return model
+        dims = [self._backbones[name].dim for name in member.config.features]
+        if dims != member.input_dims:
+            raise UserError(
+                f"{self.folder / FILE}: members: {member.name}: input_dims are {member.input_dims}, but its features "
+                f"have {dims} values a frame; make the bundle anew"
+            )
+        stores = [_Held(name, dim, [], []) for name, dim in zip(member.config.features, dims, strict=True)]
+        weights = self.folder / "members" / member.name
+        return _loaded(
+            lambda device: build_model(member.config, self.description, stores, device), weights, self.device
+        )
 
     def _load_soup(self) -> MetaClassifier:
         names, emotions = self.labelling.members, len(self.labelling.emotions)
         posteriors = np.zeros((1, len(names), emotions), np.float32)
         attributes = np.zeros((1, len(names), len(self.labelling.attributes)), np.float32)
         one_row = Stack(["any"], posteriors, attributes, tuple(names))
-        config = self.description.ensemble
-        model = build_metaclassifier(config, one_row, config.seeds[0], self.device)
-        load_weights(model, self.folder / "soup")
-        return model
+        # No ingredient's start matters, as the weights come from the file.
+        config = self.description.ensemble.model_copy(update={"start": "random"})
+        build = partial(build_metaclassifier, config, one_row, config.seeds[0])
+        return _loaded(build, self.folder / "soup", self.device)
+
+
+@contextmanager
+def _usable(model: str) -> Iterator[None]:
+    """Turns whatever a pretrained model that may come from anybody fails with when it is tried into one line."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".strip().split("\n")[0]
+        raise UserError(f"{model}: loaded, but does not compute ({reason}); get the bundle anew") from None
+
+
+Network = TypeVar("Network", bound=torch.nn.Module)
+
+
+def _loaded(build: Callable[[torch.device], Network], weights: Path, device: torch.device) -> Network:
+    """A network with the weights of a folder; one of another size than they are is refused before it takes memory."""
+    with torch.device("meta"):
+        require_architecture(build(torch.device("meta")), weights)
+    network = build(device)
+    load_weights(network, weights)
+    return network
 
 
 def _download(model_id: str, **options: Any) -> Path:

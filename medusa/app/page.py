@@ -123,7 +123,9 @@ def timeline_html(answer: Answer) -> str:
 def _verdict(summary: dict[str, Any], abstention: Abstention) -> str:
     emotion = summary["Emotion"]
     posterior, least = _percent(summary[emotion]), _percent(abstention.threshold)
-    if summary["Unsure"]:
+    if summary["Note"]:
+        note, accuracy = f"Unsure: the recording is {summary['Note']}.", None
+    elif summary["Unsure"]:
         note = f"Unsure: its posterior, {posterior}, is below {least}."
         accuracy = abstention.accuracy_unsure
     else:

@@ -12,18 +12,32 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from medusa.app.answers import Answer
 from medusa.app.recordings import output_names
 from medusa.app.timeline import timeline_plot
-from medusa.errors import PartlyDone, UserError
-from medusa.files import atomic_path, write_text
+from medusa.errors import PartlyDone, UserError, printable
+from medusa.files import atomic_path, lock_file, write_text
 
 Row = dict[str, Any]
 DIGITS = 6
 """Decimal places of what is written."""
+
+
+@contextmanager
+def open_predictions(
+    recordings: Sequence[Path], out: Path | None, plots: Path | None, identity: Mapping[str, str]
+) -> Iterator[Predictions]:
+    """`Predictions`, with `out` held for this process.
+
+    Raises:
+        UserError: as `Predictions`, or another process writes `out`.
+    """
+    with nullcontext() if out is None else lock_file(out, "writing"):
+        yield Predictions(recordings, out, plots, identity)
 
 
 class Predictions:
@@ -67,8 +81,13 @@ class Predictions:
         if len(answer.segments) > 1 and self._timelines is not None:
             self._write_timeline(self._timelines / self._names[path], answer)
         if self._partial is not None:
+            try:
+                line = json.dumps([_stamp(path), _rounded(answer.summary())])
+            except OSError as error:
+                self._failures[path] = f"{path}: {error.strerror}: it was taken away while it was read"
+                return
             with self._partial.open("a", encoding="utf-8") as file:
-                file.write(json.dumps([_stamp(path), _rounded(answer.summary())]) + "\n")
+                file.write(line + "\n")
 
     def finish(self) -> None:
         """Turn what was collected into `out`, and end a run that is not whole.
@@ -87,7 +106,8 @@ class Predictions:
             report = self._out.with_suffix(".failures.csv")
             report.unlink(missing_ok=True)
             if failures:
-                write_text(report, csv_text([{"FileName": str(path), "reason": why} for path, why in failures.items()]))
+                rows = [{"FileName": printable(str(path)), "reason": why} for path, why in failures.items()]
+                write_text(report, csv_text(rows))
                 listed = f"see {report}"
         if failures:
             raise PartlyDone(f"{len(failures)} of {total} recordings failed, the rest is done; {listed}")
@@ -100,7 +120,8 @@ class Predictions:
             lines = _whole_lines(partial)
             if next(lines, None) != identity:
                 return
-            for stamp, row in lines:
+            for line in lines:
+                stamp, row = _done(partial, line)
                 path = asked.get(stamp["file"])
                 if path is not None and path.is_file() and _stamp(path) == stamp:
                     self._done.add(path)
@@ -155,10 +176,28 @@ def _stamp(path: Path) -> Row:
 
 
 def _whole_lines(path: Path) -> Iterator[Any]:
-    """The JSON values of a file of lines; the last one of a run that was killed may be torn and is left out."""
+    """The JSON values of a file of lines; the last one of a run that was killed may be torn and is left out.
+
+    Raises:
+        UserError: a whole line is not JSON.
+    """
     if not path.exists():
         return
     with path.open(encoding="utf-8") as file:
-        for line in file:
-            if line.endswith("\n"):
-                yield json.loads(line)
+        try:
+            for line in file:
+                if line.endswith("\n"):
+                    yield json.loads(line)
+        except (ValueError, RecursionError):
+            raise _damaged(path) from None
+
+
+def _done(path: Path, line: Any) -> tuple[Row, Row]:
+    """Stamp and row of a line of `path`."""
+    if isinstance(line, list) and len(line) == 2 and all(isinstance(one, dict) for one in line) and "file" in line[0]:
+        return line[0], line[1]
+    raise _damaged(path)
+
+
+def _damaged(path: Path) -> UserError:
+    return UserError(f"{path}: what an earlier run had done is damaged; delete this file to begin anew")

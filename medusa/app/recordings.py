@@ -24,6 +24,7 @@ DECODED = [
     ".caf",
     ".w64",
     ".rf64",
+    ".sph",
 ]
 REPORTED = [".m4a", ".aac", ".wma", ".webm", ".amr"]
 SUFFIXES = (*DECODED, *REPORTED)
@@ -58,8 +59,9 @@ def output_names(recordings: Sequence[Path]) -> dict[Path, str]:
     absolute = {path: path.absolute() for path in recordings}
     common = Path(os.path.commonpath([path.parent for path in absolute.values()]))
     below = {path: whole.relative_to(common) for path, whole in absolute.items()}
-    shared = Counter(path.with_suffix("") for path in below.values())
+    # `a.wav` and `a.mp3` share `a`, and `a.wav.flac` would take the whole name of the first.
+    claims = Counter(name for path in below.values() for name in (path, path.with_suffix("")))
     return {
-        path: (name if shared[name.with_suffix("")] > 1 else name.with_suffix("")).as_posix()
+        path: (name if claims[name.with_suffix("")] > 1 else name.with_suffix("")).as_posix()
         for path, name in below.items()
     }

@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
 
     from medusa.app.description import FILE
     from medusa.app.model import Medusa
-    from medusa.app.predictions import Predictions
+    from medusa.app.predictions import open_predictions
     from medusa.app.recordings import find_recordings
     from medusa.app.segments import LONGEST
     from medusa.errors import UserError
@@ -50,24 +50,25 @@ def run(args: argparse.Namespace) -> None:
     recordings, cut = find_recordings(args.recordings), _segmenter(args.segments)
     medusa = Medusa.from_pretrained(args.bundle, device=args.device, threads=args.threads)
     identity = {"bundle": sha256(medusa.folder / FILE), "segments": args.segments}
-    predictions = Predictions(recordings, args.out, args.plot, identity)
-    missing = predictions.missing
-    if len(missing) < len(recordings):
-        print(f"{len(recordings) - len(missing)} of {len(recordings)} recordings are done already", file=sys.stderr)
     table = Table(medusa.labelling.attributes)
-    with tqdm(total=len(missing), desc="predict", unit=" recordings", disable=None) as progress:
-        for path, answer in zip(missing, medusa.answers(missing, cut), strict=True):
-            predictions.add(path, answer)
-            if isinstance(answer, UserError):
-                progress.write(f"failed: {answer}", file=sys.stderr)
-            elif args.out is None:
-                progress.write(table.line(answer), file=sys.stdout)
-            progress.update()
-    if args.out is None:
-        print(f"?: the ensemble is unsure, its largest posterior is below {medusa.labelling.threshold:.2f}")
-    if args.plot is not None:
-        print(f"plots of recordings longer than {LONGEST:.0f} s: {args.plot}")
-    predictions.finish()
+    with open_predictions(recordings, args.out, args.plot, identity) as predictions:
+        missing = predictions.missing
+        if len(missing) < len(recordings):
+            print(f"{len(recordings) - len(missing)} of {len(recordings)} recordings are done already", file=sys.stderr)
+        with tqdm(total=len(missing), desc="predict", unit=" recordings", disable=None) as progress:
+            for path, answer in zip(missing, medusa.answers(missing, cut), strict=True):
+                predictions.add(path, answer)
+                if isinstance(answer, UserError):
+                    if len(recordings) > 1:  # a single one is named by the command's end
+                        progress.write(f"failed: {answer}", file=sys.stderr)
+                elif args.out is None:
+                    progress.write(table.line(answer), file=sys.stdout)
+                progress.update()
+        if args.out is None:
+            print(f"?: the ensemble is unsure, its largest posterior is below {medusa.labelling.threshold:.2f}")
+        if args.plot is not None:
+            print(f"plots of recordings longer than {LONGEST:.0f} s: {args.plot}")
+        predictions.finish()
     if args.out is not None:
         print(f"predictions of {len(recordings)} recordings: {args.out}")
 

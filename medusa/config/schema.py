@@ -15,7 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 """A name that becomes a folder: letters, digits, dot, underscore, hyphen."""
 
-Positive = Annotated[int, Field(ge=1)]
+Positive = Annotated[int, Field(ge=1, lt=2**31)]
+Width = Annotated[int, Field(ge=1, le=65_536)]
+"""Of a layer."""
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 LearningRate = Annotated[float, Field(gt=0.0, le=1.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
@@ -159,10 +161,10 @@ class RunPaths(Section):
 class Model(Section):
     """DeepSER (paper 3.4, 4)."""
 
-    hidden_dim: Positive = 1024
-    num_layers: Positive = 2
-    num_heads: Positive = 1
-    feedforward_dim: Positive = 2048
+    hidden_dim: Width = 1024
+    num_layers: Annotated[int, Field(ge=1, le=100)] = 2
+    num_heads: Width = 1
+    feedforward_dim: Width = 2048
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     fusion: Literal["deep", "late"] = "deep"
     standardize: bool = False
@@ -254,7 +256,7 @@ class MetaConfig(Section):
     seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)] = [1, 2, 3, 4, 5, 6]
     fit_on: Literal["train", "dev"] = "train"
     start: Literal["random", "vote"] = "random"
-    hidden_dims: list[Positive] = []
+    hidden_dims: Annotated[list[Width], Field(max_length=10)] = []
     loss: Loss = Loss()
     training: MetaTraining = MetaTraining()
     compute: Compute = Compute()

@@ -23,7 +23,7 @@ from medusa.audio import SAMPLE_RATE
 from medusa.config.schema import ExtractConfig, Layers
 from medusa.errors import UserError
 from medusa.features import logmel
-from medusa.features.pretrained import from_pretrained, load_weights, open_checkpoint, torch_dtype
+from medusa.features.pretrained import from_pretrained, load_weights, open_checkpoint, require_window, torch_dtype
 from medusa.features.sources import Clip
 from medusa.features.wavlm import fuse_attention
 from medusa.features.windows import by_window, full_windows
@@ -180,6 +180,7 @@ class WhisperBackbone(_Pretrained):
             raise _wrong_kind(config, model.model_type)
         self.spectrogram: Any = from_pretrained(AutoFeatureExtractor, self.checkpoint)
         self.window = int(self.spectrogram.n_samples)
+        require_window(str(config.backbone.model), self.window)
         self.hop = self.window // model.max_source_positions
         self.frame_rate = SAMPLE_RATE / self.hop / config.time_stride
         self._use(self.model.get_encoder(), model.encoder_layers, model.d_model)

@@ -13,13 +13,18 @@ from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError
 from transformers.safetensors_conversion import auto_conversion
 from transformers.utils.hub import cached_file, extract_commit_hash
 
+from medusa.audio import SAMPLE_RATE
 from medusa.config.schema import Compute
 from medusa.errors import UserError
-from medusa.files import sha256
+from medusa.files import read_json, sha256
+
+LARGEST, DEEPEST = 2**20, 200
+"""Numbers in a model folder's config.json: vocabularies and widths stay below the one, layers below the other."""
+LONGEST_WINDOW = 60 * SAMPLE_RATE
+"""Samples that a Whisper takes at once; all that exist take half."""
 
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 
@@ -44,6 +49,7 @@ def open_checkpoint(model: str, revision: str | None) -> Checkpoint:
         UserError: there is no such folder, repository or revision, or it has no safetensors weights.
     """
     if is_folder(model, revision):
+        _refuse_absurd_sizes(Path(model) / "config.json")
         return Checkpoint(model, None)
     file = _weights_file(model, revision)
     if file is None and revision in (None, "main"):
@@ -58,6 +64,17 @@ def open_checkpoint(model: str, revision: str | None) -> Checkpoint:
         )
     warn_unless_pinned(model, revision, commit)
     return Checkpoint(model, commit)
+
+
+def _refuse_absurd_sizes(file: Path) -> None:
+    """A folder may come from anybody: refuse what would take all memory before its weights are looked at."""
+    if not file.is_file():
+        return  # transformers names what is missing
+    for key, value in read_json(file, "copy the model again").items():
+        numbers = value if isinstance(value, list) else [value]
+        most = DEEPEST if "layer" in key and not isinstance(value, list) else LARGEST
+        if any(isinstance(one, int) and abs(one) > most for one in numbers):
+            raise UserError(f"{file}: {key}: no model is that large; copy the model again")
 
 
 def is_folder(model: str, revision: str | None) -> bool:
@@ -152,13 +169,25 @@ def _weights_file(model: str, revision: str | None) -> str | None:
         return next((file for file in found if file), None)
 
 
+def require_window(model: str, samples: int) -> None:
+    """Refuse a Whisper whose window would take all memory.
+
+    Raises:
+        UserError: naming the file.
+    """
+    if not 0 < samples <= LONGEST_WINDOW:
+        raise UserError(f"{model}/preprocessor_config.json: a window of {samples} samples; Whisper's has 480000")
+
+
 @contextlib.contextmanager
 def _one_line(model: str) -> Iterator[None]:
     """Turns what transformers raises for a model it cannot load into one line."""
     try:
         yield
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().split("\n")[0]
+    except UserError:
+        raise
+    except Exception as error:  # whatever the libraries meet in a folder that may come from anybody
+        reason = f"{type(error).__name__}: {error}".strip().split("\n")[0]
         raise UserError(
             f"model: {model} cannot be loaded ({reason}); it must be a hub id or a folder, with weights as safetensors"
         ) from None

@@ -19,6 +19,7 @@ from medusa.features.pretrained import (
     load_weights,
     open_checkpoint,
     quiet,
+    require_window,
     torch_dtype,
     weights_checksum,
 )
@@ -48,6 +49,7 @@ class TransformersRecognizer(Recognizer):
         self.options = _decoding_options(config, self.model)
         self.no_speech = None if config.asr.guards.no_speech is None else self._no_speech_token()
         self.window = int(self.spectrogram.n_samples)
+        require_window(config.asr.model, self.window)
         self.commit, self.weights_sha256 = checkpoint.commit, weights_checksum(config.asr.model)
         self.libraries = library_versions()
 

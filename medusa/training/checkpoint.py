@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
@@ -161,16 +161,27 @@ def load_weights(model: nn.Module, checkpoint: Path) -> None:
     Raises:
         UserError: missing, damaged, or from another architecture (names the first differing tensor).
     """
+    require_architecture(model, checkpoint)
+    model.load_state_dict(read_tensors(checkpoint / "model.safetensors"))
+
+
+def require_architecture(model: nn.Module, checkpoint: Path) -> None:
+    """Compare the shapes that `checkpoint/model.safetensors` says it holds with the model's, which may be on "meta".
+
+    Raises:
+        UserError: as `load_weights`.
+    """
     file = checkpoint / "model.safetensors"
-    tensors, expected = read_tensors(file), model.state_dict()
-    for key in sorted(tensors.keys() | expected.keys()):
-        found, wanted = (tuple(source[key].shape) if key in source else None for source in (tensors, expected))
+    with _readable(file), safe_open(file, "pt") as stored:
+        shapes = {key: tuple(stored.get_slice(key).get_shape()) for key in stored.keys()}  # noqa: SIM118
+    expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    for key in sorted(shapes.keys() | expected.keys()):
+        found, wanted = shapes.get(key), expected.get(key)
         if found != wanted:
             raise UserError(
                 f"{file}: from another architecture: {key} has shape {found}, the config builds {wanted}; "
                 "use the config.yaml beside it"
             )
-    model.load_state_dict(tensors)
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
@@ -179,8 +190,14 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
     Raises:
         UserError: missing or damaged.
     """
-    try:
+    with _readable(file):
         return load_file(file)
+
+
+@contextlib.contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    try:
+        yield
     except FileNotFoundError:
         raise UserError(f"{file}: no such file; train the run first") from None
     except (SafetensorError, OSError) as error:

@@ -121,7 +121,9 @@ def _steps() -> list[tuple[str, dict[str, Any]]]:
     for name, kind, model, layers in (
         ("wavlm", "speech", "wavlm", [-2, -1]), ("bert", "text", "bert", [-1]), ("encoder", "whisper", "hearing", [-1])
     ):  # fmt: skip
-        store = {"backbone": {"kind": kind, "model": f"models/{model}"}, "layers": {"take": layers}, "batch_size": 4}
+        # bf16, so that nothing but equal computation gives equal answers
+        options = {"batch_size": 4, "compute": {"precision": "bf16"}}
+        store = {"backbone": {"kind": kind, "model": f"models/{model}"}, "layers": {"take": layers}, **options}
         steps.append(("extract_features.py", {"name": name, "paths": recordings | {"features": "features"}} | store))
     paths = {"labels": "labels.csv", "features": "features", "runs": "runs"}
     for name, features in {"speech-text": ["wavlm", "bert"], "whisper": ["encoder"]}.items():

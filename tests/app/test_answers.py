@@ -14,7 +14,7 @@ def answer(seconds: list[int], posteriors: list[list[float]], valence: list[floa
     pieces = zip(starts, seconds, strict=True)
     return Answer(
         Path("talk.wav"), LABELLING,
-        [Segment(float(start), np.zeros(16_000 * long, np.float32)) for start, long in pieces],
+        [Segment(float(start), np.linspace(-1, 1, 16_000 * long, dtype=np.float32)) for start, long in pieces],
         ["so", "", "it goes"][: len(seconds)],
         np.array(posteriors, np.float32), np.array(valence, np.float32)[:, None], np.array(members, np.float32),
     )  # fmt: skip
@@ -54,3 +54,35 @@ def test_at_the_threshold_it_is_sure() -> None:
 
 
 FIELDS = ("segments", "transcripts", "posteriors", "attributes", "member_posteriors")
+
+
+def noted(samples: np.ndarray) -> dict[str, object]:
+    sure = answer([1], [[0.99, 0.01]], [1], [[[1, 0], [1, 0]]])
+    fields = {name: getattr(sure, name) for name in FIELDS} | {"segments": [Segment(0.0, samples.astype(np.float32))]}
+    return Answer(sure.file, LABELLING, **fields).summary()
+
+
+def test_where_nobody_can_have_spoken_the_ensemble_is_unsure_and_says_why() -> None:
+    hum = 0.01 * np.sin(np.arange(16_000))
+    found = {
+        name: (noted(samples)["Note"], noted(samples)["Unsure"])
+        for name, samples in {
+            "zeros": np.zeros(16_000), "offset": np.full(16_000, 0.5), "noise floor": hum / 20, "hum": hum,
+            "ten samples": hum[:10], "just long enough": hum[:1_600], "one click": np.eye(1, 16_000)[0],
+        }.items()
+    }  # fmt: skip
+    assert found == {
+        "zeros": ("silent", True), "offset": ("silent", True), "noise floor": ("silent", True), "hum": ("", False),
+        "ten samples": ("shorter than 0.1 s", True), "just long enough": ("", False),
+        "one click": ("", False),
+    }  # fmt: skip
+
+
+def test_a_silent_piece_does_not_make_the_whole_doubtful() -> None:
+    talk = answer([6, 6], [[0.9, 0.1], [0.9, 0.1]], [2, 4], [[[1, 0], [1, 0]]] * 2)
+    half = [talk.segments[0], Segment(6.0, np.zeros(96_000, np.float32))]
+    fields = {name: getattr(talk, name) for name in FIELDS} | {"segments": half}
+    told = Answer(talk.file, LABELLING, **fields)
+    assert list(told.timeline()["Note"]) == ["", "silent"]
+    assert list(told.timeline()["Unsure"]) == [False, True]
+    assert (told.summary()["Note"], told.summary()["Unsure"]) == ("", False)

@@ -27,7 +27,7 @@ def answer(posteriors: list[list[float]], seconds: float = 1.0, threshold: float
     return Answer(
         file=Path("clip.wav"),
         labelling=Labelling(["Calm", "<b>&"], ["EmoAct", "EmoVal"], ["one", "two"], threshold),
-        segments=[Segment(number * seconds, np.zeros(round(16_000 * seconds))) for number in range(pieces)],
+        segments=[Segment(number * seconds, np.linspace(-1, 1, round(16_000 * seconds))) for number in range(pieces)],
         transcripts=[f"<i>word</i> {number}" for number in range(pieces)],
         posteriors=np.array(posteriors, np.float32),
         attributes=np.array([[1.0, 5.5]] * pieces, np.float32),
@@ -67,6 +67,14 @@ def test_an_unsure_ensemble_says_so() -> None:
     page = answer_html(answer([[0.41, 0.59]], threshold=0.6), replace_threshold(0.6), FEATURES)
     assert 'class="verdict unsure"' in page
     assert "</b>Unsure: its posterior, 59%, is below 60%.</div>" in page
+
+
+def test_a_silent_recording_is_called_so() -> None:
+    told = answer([[0.01, 0.99]])
+    silent = replace(told, segments=[Segment(0.0, np.zeros(16_000, np.float32))])
+    page = answer_html(silent, ABSTENTION, FEATURES)
+    assert 'class="verdict unsure"' in page
+    assert "</b>Unsure: the recording is silent.</div>" in page
 
 
 def test_a_long_clip_has_a_row_for_each_piece() -> None:

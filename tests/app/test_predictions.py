@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -14,9 +16,10 @@ import scipy.io.wavfile
 
 from medusa.__main__ import main
 from medusa.app.answers import Answer
-from medusa.app.model import Medusa
-from medusa.app.predictions import csv_text
+from medusa.app.model import BATCH, Medusa
+from medusa.app.predictions import Predictions, csv_text
 from medusa.errors import UserError
+from medusa.files import lock_file
 from tests.app.conftest import EMOTIONS, Trained, clip_name, sound
 
 
@@ -174,3 +177,84 @@ def test_what_a_spreadsheet_would_compute_is_text(text: str) -> None:
 
 def test_a_header_is_no_formula_either() -> None:
     assert csv_text([{"=1+1": "@x", "b": 2}]) == "'=1+1,b\n'@x,2\n"
+
+
+def test_a_second_command_may_not_write_the_same_file(
+    bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with lock_file(folder / "out.csv", "writing"):
+        told = refusal(capsys, 2, bundle, folder, "--out", folder / "out.csv")
+    assert "out.csv: another process is writing this file" in told
+    predict(bundle, folder, "--out", folder / "out.csv")
+
+
+@pytest.mark.parametrize("line", ['{"torn', "[1]", '[{"bytes": 1}, {}]', "[" * 5000])
+def test_damaged_work_of_an_earlier_run_is_named(
+    bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Predictions, "finish", lambda self: None)
+        predict(bundle, folder, "--out", folder / "out.csv")
+    partial = folder / ".out.csv.partial"
+    whole = partial.read_text()
+    partial.write_text(whole + line + "\n")
+    told = refusal(capsys, 2, bundle, folder, "--out", folder / "out.csv")
+    assert f"{partial}: what an earlier run had done is damaged; delete this file" in told
+    partial.write_text(whole + line)  # torn: a run that was killed
+    predict(bundle, folder, "--out", folder / "out.csv")
+    assert len(pd.read_csv(folder / "out.csv")) == 4
+
+
+def test_a_recording_taken_away_meanwhile_is_a_failure(
+    bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = Predictions.add
+
+    def late(self: Predictions, path: Path, answer: Answer | UserError) -> None:
+        if path.name == clip_name(2):
+            path.unlink()
+        add(self, path, answer)
+
+    monkeypatch.setattr(Predictions, "add", late)
+    told = refusal(capsys, 3, bundle, folder, "--out", folder / "out.csv")
+    assert "1 of 4 recordings failed" in told
+    assert "taken away" in (folder / "out.failures.csv").read_text()
+    assert len(pd.read_csv(folder / "out.csv")) == 3
+
+
+@pytest.mark.parametrize("out", ["out.csv", "out.jsonl"])
+def test_a_name_that_is_not_utf_8_is_a_failure_that_can_be_read(
+    bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str], out: str
+) -> None:
+    shutil.copyfile(folder / clip_name(1), folder / os.fsdecode(b"caf\xe9.wav"))
+    told = refusal(capsys, 3, bundle, folder, "--out", folder / out)
+    assert "caf\\udce9.wav: cannot be decoded" in told
+    failures = pd.read_csv(folder / "out.failures.csv")
+    assert failures["FileName"].tolist() == [f"{folder}/caf\\udce9.wav"]
+
+
+def test_a_single_recording_that_fails_is_named_once(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.wav").write_text("no audio")
+    assert refusal(capsys, 2, bundle, tmp_path / "bad.wav").count("bad.wav") == 1
+
+
+def test_answers_are_let_go_once_they_are_written(bundle: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However large a folder is, no more answers are held than are worked on at once."""
+    for number in range(30):
+        shutil.copyfile(folder / clip_name(1), folder / f"more-{number:02d}.wav")
+    held: list[weakref.ref[Answer]] = []
+    most = []
+    add = Predictions.add
+
+    def counted(self: Predictions, path: Path, answer: Answer | UserError) -> None:
+        assert isinstance(answer, Answer)
+        held.append(weakref.ref(answer))
+        add(self, path, answer)
+        most.append(sum(one() is not None for one in held))
+
+    monkeypatch.setattr(Predictions, "add", counted)
+    predict(bundle, folder, "--out", folder / "out.csv")
+    assert len(held) == 34
+    assert max(most[:17]) == max(most[17:]) <= BATCH + 1

@@ -22,3 +22,10 @@ def test_names_tell_recordings_apart() -> None:
     paths = [Path("r/one/a.wav"), Path("r/two/a.wav"), Path("r/one/b.wav"), Path("r/one/b.mp3"), Path("r/c.d.wav")]
     assert list(output_names(paths).values()) == ["one/a", "two/a", "one/b.wav", "one/b.mp3", "c.d"]
     assert output_names([Path("r/one/a.wav")]) == {Path("r/one/a.wav"): "a"}
+
+
+def test_no_two_recordings_share_a_name() -> None:
+    paths = [Path(name) for name in ("a.wav", "a.mp3", "a.wav.flac", "b.wav", "b.wav.flac", "c", "c.wav")]
+    names = list(output_names(paths).values())
+    assert len(set(names)) == len(paths)
+    assert names[:3] == ["a.wav", "a.mp3", "a.wav.flac"]

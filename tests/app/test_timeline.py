@@ -19,7 +19,7 @@ def answer(pieces: int, emotions: int, attributes: list[str]) -> Answer:
     posteriors[:, 0] += 0.5
     posteriors[1::2] = 1 / emotions
     names = [f"Emotion $x_{number}$" for number in range(emotions)]
-    segments = [Segment(6.0 * number, np.zeros(96_000, np.float32)) for number in range(pieces)]
+    segments = [Segment(6.0 * number, np.linspace(-1, 1, 96_000, dtype=np.float32)) for number in range(pieces)]
     values = random.uniform(1, 7, (pieces, len(attributes))).astype(np.float32)
     labelling = Labelling(names, attributes, ["a"], threshold=0.5)
     return Answer(Path("a $talk$.wav"), labelling, segments, [""] * pieces, posteriors, values, posteriors[:, None])
