@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from medusa.config.arguments import parse_script
 from medusa.config.load import dump_config
 from medusa.config.schema import MetaConfig
@@ -11,13 +9,13 @@ from medusa.corpora.labels import read_labels
 from medusa.device import describe_device, prepare_device
 from medusa.ensemble.posteriors import member_files, stack_members
 from medusa.ensemble.soup import cook_soup
-from medusa.ensemble.stacking import build_metaclassifier, cross_validated_epochs, meta_identity, meta_recipe
+from medusa.ensemble.stacking import cross_validated_epochs, fit_seeds, meta_identity
+from medusa.ensemble.together import Rows
 from medusa.errors import command
 from medusa.provenance import write_provenance
 from medusa.training.checkpoint import RunDirectory, open_run
-from medusa.training.data import StackedExamples, make_targets
-from medusa.training.evaluate import score, selection_partition
-from medusa.training.loop import fit
+from medusa.training.data import make_targets
+from medusa.training.evaluate import selection_partition
 from medusa.training.member import require_every_class
 
 
@@ -32,7 +30,7 @@ def main() -> None:
     rows = require_every_class(labels, config.fit_on, "balanced training (Stage 3)")
     files = member_files(config, config.fit_on)
     stack = stack_members(files, labels, config.fit_on)
-    examples = StackedExamples(make_targets(rows), stack.inputs)
+    fitted = Rows(make_targets(rows), stack.inputs, device)
     print(f"ensemble {config.run_directory.name}: {len(files)} members, fitted on {len(rows):,} {config.fit_on} rows")
 
     with open_run(config.run_directory, meta_identity(config, files), dump_config(config)) as run:
@@ -44,7 +42,7 @@ def main() -> None:
             write_provenance(run.path, config.model_dump(mode="json"), inputs, describe_device(device))
 
         # 2. How long to train: watched on rows not fitted on, or cross-validated inside them.
-        held_out, epochs, patience = None, config.training.max_epochs, config.training.patience
+        held_out, epochs = None, config.training.max_epochs
         if config.fit_on == "dev":
             epochs = cross_validated_epochs(config, rows, stack, device, run.path / "inner_folds.json")
             print(f"{epochs} epochs, from {config.training.inner_folds} speaker-disjoint folds of the dev rows")
@@ -52,14 +50,11 @@ def main() -> None:
             selection = selection_partition(labels)
             selection_rows = require_every_class(labels, selection, "model selection")
             selection_stack = stack_members(member_files(config, selection), labels, selection)
-            held_out = StackedExamples(make_targets(selection_rows), selection_stack.inputs)
+            held_out = Rows(make_targets(selection_rows), selection_stack.inputs, device)
 
-        # 3. Stage 3: one meta-classifier per seed.
-        for seed, seed_run in seed_runs.items():
-            model = build_metaclassifier(config, stack, seed, device)
-            select = partial(score, model, held_out) if held_out is not None else None
-            state = fit(model, examples, meta_recipe(config, seed, epochs), seed_run, select, patience)
-            chosen = f"best macro-F1 {state.best_score:.4f} at" if select is not None else "fitted for"
+        # 3. Stage 3: one meta-classifier per seed, all at once.
+        for seed, state in fit_seeds(config, stack, fitted, seed_runs, epochs, held_out).items():
+            chosen = f"best macro-F1 {state.best_score:.4f} at" if held_out is not None else "fitted for"
             print(f"seed {seed}: {chosen} epoch {state.best_epoch + 1}")
 
         # 4. Stage 4: their soup.

@@ -8,7 +8,9 @@ members were selected on dev, so their posteriors there are mildly optimistic.
 
 from __future__ import annotations
 
+import time
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +19,15 @@ import torch
 
 from medusa.corpora.labels import Labels
 from medusa.ensemble.posteriors import Stack
+from medusa.ensemble.together import Fit, Rows, predict_together, train_epoch
 from medusa.errors import UserError
 from medusa.files import read_json, sha256, write_json
 from medusa.metrics import balanced_macro_f1
 from medusa.models.metaclassifier import MetaClassifier
-from medusa.training.data import StackedExamples, Targets, make_targets
-from medusa.training.evaluate import predict
-from medusa.training.loop import Recipe, Stage, run_epochs
+from medusa.training.checkpoint import RunDirectory, TrainingState
+from medusa.training.data import Targets, make_targets
+from medusa.training.evaluate import selection_scores
+from medusa.training.loop import note_epoch
 
 if TYPE_CHECKING:
     from medusa.config.schema import MetaConfig
@@ -39,16 +43,60 @@ def build_metaclassifier(config: MetaConfig, stack: Stack, seed: int, device: to
     return model.to(device)
 
 
-def meta_recipe(config: MetaConfig, seed: int, epochs: int) -> Recipe:
-    """Balanced subsets from the first epoch, uniform class weights, no MixUp."""
-    training = config.training
-    return Recipe(
-        stages=[Stage(3, epochs, training.learning_rate, balanced=True)],
-        seed=seed,
-        batch_size=training.batch_size,
-        weight_decay=training.weight_decay,
-        loss=config.loss,
-    )
+def new_fits(config: MetaConfig, stack: Stack, device: torch.device) -> list[Fit]:
+    """Every seed's meta-classifier before training."""
+    fits = []
+    for seed in config.seeds:
+        model = build_metaclassifier(config, stack, seed, device)
+        fits.append(Fit(seed, model, torch.optim.AdamW(model.parameters())))  # its settings: `train_epoch`
+    return fits
+
+
+def fit_seeds(
+    config: MetaConfig, stack: Stack, rows: Rows, runs: Mapping[int, RunDirectory], epochs: int, held_out: Rows | None
+) -> dict[int, TrainingState]:
+    """Train every seed's meta-classifier, all at once, and keep each in its own run; resumes `runs`.
+
+    Args:
+        config: The ensemble.
+        stack: The members' predictions for `rows`.
+        rows: To fit on.
+        runs: By seed.
+        epochs: To train at most.
+        held_out: Rows on which the best epoch is chosen, with the config's patience; None: the last epoch is.
+
+    Raises:
+        UserError: a loss is not finite, or an earlier checkpoint cannot be used.
+    """
+    fits = {fit.seed: fit for fit in new_fits(config, stack, rows.inputs.device)}
+    states = {seed: runs[seed].resume(fit.model, fit.optimizer) for seed, fit in fits.items()}
+    patience = config.training.patience if held_out is not None else None
+    try:
+        while going := [seed for seed, state in states.items() if not state.finished]:
+            # Seeds of a run that was killed may be an epoch apart.
+            epoch = min(states[seed].epoch for seed in going) + 1
+            chosen = [fits[seed] for seed in going if states[seed].epoch == epoch - 1]
+            started = time.perf_counter()
+            losses = train_epoch([*fits.values()], rows, config, epoch, chosen)
+            scores = _scores(chosen, held_out)
+            seconds = time.perf_counter() - started
+            for fit, loss, score in zip(chosen, losses, scores, strict=True):
+                state, run = states[fit.seed], runs[fit.seed]
+                row = {"epoch": epoch, "stage": 3, **loss, **score}
+                improved = note_epoch(state, row, next(iter(score.values()), float(epoch)), epochs, patience)
+                run.record(state, seconds)
+                run.keep(fit.model, fit.optimizer, state, improved)
+    finally:
+        for run in runs.values():
+            run.close()
+    return states
+
+
+def _scores(fits: Sequence[Fit], held_out: Rows | None) -> list[dict[str, float]]:
+    if held_out is None:
+        return [{} for _ in fits]
+    predicted = predict_together([fit.model for fit in fits], held_out.inputs)
+    return [selection_scores(own, held_out.targets) for own in predicted]
 
 
 def meta_identity(config: MetaConfig, files: dict[str, Path]) -> dict[str, Any]:
@@ -77,7 +125,7 @@ def cross_validated_epochs(config: MetaConfig, labels: Labels, stack: Stack, dev
         return int(read_json(keep)["epochs"])
     targets = make_targets(labels)
     folds = _speaker_folds(config, labels)
-    curves = [_left_out_curve(config, stack, targets, folds, seed, device) for seed in config.seeds]
+    curves = _left_out_curves(config, stack, targets, folds, device)
     mean = np.mean(curves, axis=0)
     epochs = int(mean.argmax()) + 1
     rounded = {
@@ -87,23 +135,25 @@ def cross_validated_epochs(config: MetaConfig, labels: Labels, stack: Stack, dev
     return epochs
 
 
-def _left_out_curve(
-    config: MetaConfig, stack: Stack, targets: Targets, folds: list[np.ndarray], seed: int, device: torch.device
-) -> list[float]:
-    """Class-balanced macro-F1 after each epoch, over all rows, each predicted by a model that left its speaker out."""
-    rows, classes = targets.probabilities.shape
-    predicted = np.zeros((config.training.max_epochs, rows), dtype=np.int64)
-    recipe = meta_recipe(config, seed, config.training.max_epochs)
+def _left_out_curves(
+    config: MetaConfig, stack: Stack, targets: Targets, folds: list[np.ndarray], device: torch.device
+) -> list[list[float]]:
+    """Of each seed, class-balanced macro-F1 after each epoch, over all rows, each predicted without its speaker."""
+    count, classes = targets.probabilities.shape
+    epochs, inputs = config.training.max_epochs, stack.inputs
+    predicted = np.zeros((len(config.seeds), epochs, count), dtype=np.int64)
     for left_out in folds:
-        kept = np.setdiff1d(np.arange(rows), left_out)
-        model = build_metaclassifier(config, stack, seed, device)
-        optimizer = torch.optim.AdamW(model.parameters(), weight_decay=recipe.weight_decay)
-        fitted, rest = (StackedExamples(targets.subset(part), stack.inputs[part]) for part in (kept, left_out))
-        for epoch, _, _ in run_epochs(model, optimizer, fitted, recipe):
-            posteriors = predict(model, rest, len(left_out)).probabilities
-            predicted[epoch, left_out] = posteriors.argmax(axis=1)
+        kept = np.setdiff1d(np.arange(count), left_out)
+        rows, rest = (Rows(targets.subset(part), inputs[part], device) for part in (kept, left_out))
+        fits = new_fits(config, stack, device)
+        for epoch in range(epochs):
+            train_epoch(fits, rows, config, epoch)
+            for number, own in enumerate(predict_together([fit.model for fit in fits], rest.inputs)):
+                predicted[number, epoch, left_out] = own.probabilities.argmax(axis=1)
     scored = targets.classes >= 0
-    return [balanced_macro_f1(targets.classes[scored], row[scored], classes) for row in predicted]
+    return [
+        [balanced_macro_f1(targets.classes[scored], row[scored], classes) for row in of_seed] for of_seed in predicted
+    ]
 
 
 def _speaker_folds(config: MetaConfig, labels: Labels) -> list[np.ndarray]:

@@ -62,6 +62,12 @@ class RunDirectory:
             save_file(_optimizer_tensors(model, optimizer), fresh / "optimizer.safetensors")
             write_json(fresh / "state.json", {"schema": SCHEMA, **summary})
 
+    def keep(self, model: nn.Module, optimizer: torch.optim.Optimizer, state: TrainingState, improved: bool) -> None:
+        """Save an epoch: as "last", and as "best" before that if it is."""
+        if improved:
+            self.save("best", model, optimizer, state)
+        self.save("last", model, optimizer, state)
+
     def record(self, state: TrainingState, seconds: float) -> None:
         """Write metrics.jsonl (every epoch so far, no wall times in it); add to timings.jsonl and TensorBoard."""
         self.path.mkdir(parents=True, exist_ok=True)

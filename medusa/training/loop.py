@@ -1,11 +1,11 @@
-"""The training loop of Stages 1, 2 and 3 (paper 3.6)."""
+"""The training loop of Stages 1 and 2 (paper 3.6)."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ class Stage:
     """One stretch of the schedule."""
 
     number: int
-    """1, 2 or 3, as in the paper."""
+    """1 or 2, as in the paper."""
     epochs: int
     learning_rate: float
     balanced: bool
@@ -95,30 +95,33 @@ def fit(
         model.parameters(), lr=recipe.stages[0].learning_rate, weight_decay=recipe.weight_decay, fused=True
     )
     state = run.resume(model, optimizer)
-    if state.finished:
-        return state
+    left = () if state.finished else run_epochs(model, optimizer, examples, recipe, state.epoch + 1)
     try:
-        for epoch, losses, seconds in run_epochs(model, optimizer, examples, recipe, state.epoch + 1):
+        for epoch, losses, seconds in left:
             scores = select() if select is not None else {}
-            score = next(iter(scores.values()), float(epoch))
-            state.epoch = epoch
-            state.history.append({"epoch": epoch, "stage": recipe.stage_at(epoch).number, **losses, **scores})
-            improved = score > state.best_score
-            if improved:
-                state.best_epoch, state.best_score = epoch, score
-            out_of_patience = patience is not None and epoch - state.best_epoch >= patience
-            state.finished = out_of_patience or epoch + 1 == recipe.max_epochs
+            row = {"epoch": epoch, "stage": recipe.stage_at(epoch).number, **losses, **scores}
+            improved = note_epoch(state, row, next(iter(scores.values()), float(epoch)), recipe.max_epochs, patience)
             run.record(state, seconds)
             if report is not None:
                 report(_epoch_line(state, recipe, seconds))
-            if improved:
-                run.save("best", model, optimizer, state)
-            run.save("last", model, optimizer, state)
+            run.keep(model, optimizer, state, improved)
             if state.finished:
                 break
     finally:
         run.close()
     return state
+
+
+def note_epoch(state: TrainingState, row: dict[str, Any], score: float, max_epochs: int, patience: int | None) -> bool:
+    """Bring a run's state up to an epoch that has ended; whether it is the best so far."""
+    epoch = state.epoch = row["epoch"]
+    state.history.append(row)
+    improved = score > state.best_score
+    if improved:
+        state.best_epoch, state.best_score = epoch, score
+    out_of_patience = patience is not None and epoch - state.best_epoch >= patience
+    state.finished = out_of_patience or epoch + 1 == max_epochs
+    return improved
 
 
 def _epoch_line(state: TrainingState, recipe: Recipe, seconds: float) -> str:

@@ -7,14 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from medusa.models.prediction import Prediction
 
 
 class LossTerms(NamedTuple):
-    """Scalars; `total` is what is minimised."""
+    """Scalars, or one of each for every training that runs side by side; `total` is what is minimised."""
 
     total: Tensor
     emotion: Tensor
@@ -51,15 +50,17 @@ def multitask_loss(
     """λ1 · weighted cross-entropy + λ2 · mean squared error, in float32, averaged over the B rows.
 
     Args:
-        prediction: Logits (B, C), attributes (B, A).
-        targets: (B, C) soft targets; a row that sums to w weighs w.
-        attributes: (B, A) on the corpus scale; not looked at if the model predicts none.
+        prediction: Logits (…, B, C), attributes (…, B, A); dimensions before B stay apart.
+        targets: (…, B, C) soft targets; a row that sums to w weighs w.
+        attributes: (…, B, A) on the corpus scale; not looked at if the model predicts none.
         emotion_weight: λ1.
         attribute_weight: λ2.
         weights: α_c, (C,), in Stage 1; None (uniform) in Stages 2 and 3.
     """
-    emotion = F.cross_entropy(prediction.logits.float(), targets, weight=weights)
-    if prediction.attributes.shape[1] == 0:
+    log_posteriors = prediction.logits.float().log_softmax(dim=-1)
+    wanted = targets if weights is None else targets * weights
+    emotion = -(wanted * log_posteriors).sum(dim=-1).mean(dim=-1)
+    if prediction.attributes.shape[-1] == 0:
         return LossTerms(emotion_weight * emotion, emotion, torch.zeros_like(emotion))
-    mse = F.mse_loss(prediction.attributes.float(), attributes)
+    mse = (prediction.attributes.float() - attributes).square().mean(dim=(-2, -1))
     return LossTerms(emotion_weight * emotion + attribute_weight * mse, emotion, mse)

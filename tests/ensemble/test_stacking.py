@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import runpy
 import sys
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,14 +23,13 @@ from medusa.ensemble.stacking import (
     _speaker_folds,
     build_metaclassifier,
     cross_validated_epochs,
+    fit_seeds,
     meta_identity,
-    meta_recipe,
 )
+from medusa.ensemble.together import Rows
 from medusa.errors import UserError
-from medusa.training.checkpoint import RunDirectory, load_weights
-from medusa.training.data import StackedExamples, make_targets
-from medusa.training.evaluate import score
-from medusa.training.loop import fit
+from medusa.training.checkpoint import RunDirectory, TrainingState, load_weights
+from medusa.training.data import make_targets
 from medusa.training.sampling import balanced_rows
 
 EMOTIONS = ("Angry", "Sad", "Neutral")
@@ -190,15 +189,14 @@ def test_the_script_refits_every_seed_on_all_dev_rows_for_that_many_epochs(
 def test_the_soup_of_trained_linear_seeds_is_the_mean_of_their_logits(tmp_path: Path) -> None:
     labels, config = made_labels(tmp_path / "labels.csv"), made_config(tmp_path, seeds=(1, 2, 3, 4, 5, 6))
     stack = made_stack(labels)
-    examples = StackedExamples(make_targets(labels), stack.inputs)
+    rows = Rows(make_targets(labels), stack.inputs, CPU)
     inputs = torch.from_numpy(made_stack(labels, seed=1).inputs)
-    outputs, checkpoints = [], []
-    for seed in config.seeds:
-        model = build_metaclassifier(config, stack, seed, CPU)
-        run = RunDirectory(tmp_path / f"seed-{seed}")
-        fit(model, examples, meta_recipe(config, seed, 4), run, partial(score, model, examples))
-        load_weights(model, run.path / "best")
-        checkpoints.append(run.path / "best")
+    runs = {seed: RunDirectory(tmp_path / f"seed-{seed}") for seed in config.seeds}
+    fit_seeds(config, stack, rows, runs, 4, rows)
+    outputs, checkpoints = [], [run.path / "best" for run in runs.values()]
+    for checkpoint in checkpoints:
+        model = build_metaclassifier(config, stack, 1, CPU)
+        load_weights(model, checkpoint)
         outputs.append(torch.cat(model(inputs), dim=1).detach())
     cook_soup(checkpoints, tmp_path / "soup")
     soup = build_metaclassifier(config, stack, 7, CPU)
@@ -209,10 +207,46 @@ def test_the_soup_of_trained_linear_seeds_is_the_mean_of_their_logits(tmp_path: 
     )
 
 
-def test_stage_three_draws_balanced_from_the_first_epoch_without_mixup(tmp_path: Path) -> None:
-    recipe = meta_recipe(made_config(tmp_path), seed=3, epochs=9)
-    assert [(stage.number, stage.epochs, stage.balanced) for stage in recipe.stages] == [(3, 9, True)]
-    assert (recipe.mixup, recipe.seed, recipe.batch_size) == (None, 3, 16)
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Without wall times and TensorBoard's events."""
+    return {
+        file.relative_to(folder).as_posix(): file.read_bytes()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and file.name != "timings.jsonl" and not file.name.startswith("events.")
+    }
+
+
+@pytest.mark.parametrize("saves", [1, 4, 8, 11])
+def test_a_fit_that_was_killed_between_two_saves_ends_in_the_same_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saves: int
+) -> None:
+    """Also where one seed is an epoch ahead of the others, and one is finished already."""
+    labels, config = made_labels(tmp_path / "labels.csv"), made_config(tmp_path, seeds=(1, 2, 3))
+    stack, held_out = made_stack(labels), made_stack(labels, seed=1)
+    rows, selection = (Rows(make_targets(labels), one.inputs, CPU) for one in (stack, held_out))
+
+    def fitted(name: str) -> dict[int, TrainingState]:
+        runs = {seed: RunDirectory(tmp_path / name / f"seed-{seed}") for seed in config.seeds}
+        return fit_seeds(config, stack, rows, runs, 6, selection)
+
+    states = fitted("whole")
+    assert len({state.epoch for state in states.values()}) > 1  # patience of 2 ends them at different epochs
+    keep, calls = RunDirectory.keep, iter(range(100))
+
+    def killed(self: RunDirectory, *state: Any) -> None:
+        if next(calls) == saves:
+            raise KeyboardInterrupt
+        keep(self, *state)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunDirectory, "keep", killed)
+        with pytest.raises(KeyboardInterrupt):
+            fitted("killed")
+    assert fitted("killed") == states
+    assert files_of(tmp_path / "killed") == files_of(tmp_path / "whole")
+    before = files_of(tmp_path / "whole")
+    assert fitted("whole") == states
+    assert files_of(tmp_path / "whole") == before
 
 
 def test_initial_weights_depend_on_the_seed_alone(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from medusa.models.prediction import Prediction
 from medusa.training.loss import class_weights, multitask_loss
@@ -37,6 +38,19 @@ def test_loss_by_hand() -> None:
     assert terms.emotion.item() == pytest.approx(emotion)
     assert terms.attributes.item() == pytest.approx(3.5)
     assert terms.total.item() == pytest.approx(1.5 * emotion + 0.4 * 3.5)
+
+
+@pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 2.0, 1.0])])
+def test_trainings_side_by_side_have_each_their_own_terms(weights: torch.Tensor | None) -> None:
+    torch.manual_seed(0)
+    logits, predicted, attributes = torch.randn(4, 7, 3), torch.randn(4, 7, 2), torch.randn(4, 7, 2)
+    targets = torch.randn(4, 7, 3).softmax(dim=-1)
+    terms = multitask_loss(Prediction(logits, predicted), targets, attributes, 1.5, 0.4, weights)
+    for number in range(4):
+        entropy = F.cross_entropy(logits[number], targets[number], weight=weights)
+        error = F.mse_loss(predicted[number], attributes[number])
+        expected = (1.5 * entropy + 0.4 * error, entropy, error)
+        torch.testing.assert_close(tuple(term[number] for term in terms), expected)
 
 
 def test_without_attributes_there_is_no_mse_term() -> None:
