@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+REFUSAL: dict[str, Message] = {
+    "http.response.start": {"type": "http.response.start", "status": 413, "headers": [(b"connection", b"close")]},
+    "http.response.body": {"type": "http.response.body", "body": b"more than this page takes"},
+}
+
 
 class BodyLimit:
-    """Refuses a request whose body is declared larger than `most` bytes (413), hangs up on one that grows larger."""
+    """Refuses a body of more than `most` bytes (413): before it comes if the request says so, else on the way."""
 
     def __init__(self, app: ASGIApp, most: int) -> None:
         self._app, self._most = app, most
@@ -24,8 +29,8 @@ class BodyLimit:
             return
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if not declared.isdigit() or int(declared) > self._most:
-            await send({"type": "http.response.start", "status": 413, "headers": [(b"connection", b"close")]})
-            await send({"type": "http.response.body", "body": b"more than this page takes"})
+            for message in REFUSAL.values():
+                await send(message)
             return
         taken = 0
 
@@ -35,5 +40,8 @@ class BodyLimit:
             taken += len(message.get("body", b""))
             return message if taken <= self._most else {"type": "http.disconnect"}
 
+        async def answered(message: Message) -> None:
+            await send(message if taken <= self._most else REFUSAL[message["type"]])
+
         with suppress(ClientDisconnect):  # else a traceback for whoever closes the page too early
-            await self._app(scope, limited, send)
+            await self._app(scope, limited, answered)

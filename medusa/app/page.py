@@ -59,15 +59,17 @@ STYLE = """\
 .answer table.members td:last-child { padding-right: 0; text-align: right; }
 .answer table.members td { color: var(--soft); }
 .answer table.members tr.agrees td:last-child { color: var(--body-text-color); font-weight: 700; }
-.answer .picture { overflow-x: auto; margin-bottom: 1rem; background: #fff; }
-.answer .picture img { display: block; width: 100%; min-width: 46rem; max-width: 64rem; margin: 0; }
+.answer .picture { overflow-x: auto; max-width: 64rem; margin-bottom: 1rem; background: #fff; }
+.answer .picture img { display: block; width: 100%; min-width: 46rem; max-width: none; margin: 0; }
 .answer table.pieces th, .answer table.pieces td { border-bottom: 1px solid var(--line); vertical-align: baseline; }
 .answer table.pieces thead th { color: var(--soft); font-size: .95rem; }
 @media (max-width: 40rem) {
   .intro h1 { font-size: 1.5rem; }
   .answer table th:first-child { width: 5.4rem; padding-right: .6rem; }
-  .answer .scale { gap: .6rem; }
-  .answer .scale small { flex-basis: 3.7rem; font-size: .85rem; }
+  .answer .scale { flex-wrap: wrap; justify-content: space-between; gap: .55rem 0; padding-top: .5rem; }
+  .answer .scale > span { order: -1; flex: 0 0 100%; }
+  .answer .scale small { flex: none; font-size: .85rem; }
+  .answer table.scales th, .answer table.scales td.number { vertical-align: top; }
 }
 """
 
@@ -86,7 +88,7 @@ def limits_html(megabytes: int, minutes: int) -> str:
     """What may be recorded or uploaded, and what becomes of it."""
     return (
         f'<div class="limits"><p>WAV, FLAC, OGG or MP3, at most {minutes} minutes and {megabytes} MB. Recordings stay '
-        "on the machine that runs this page, which deletes them within two hours or when it stops.</p></div>"
+        "on the machine that runs this page, which deletes them after an hour or when it stops.</p></div>"
     )
 
 
@@ -121,10 +123,11 @@ def timeline_html(answer: Answer) -> str:
 
 
 def _verdict(summary: dict[str, Any], abstention: Abstention) -> str:
-    emotion = summary["Emotion"]
-    posterior, least = _percent(summary[emotion]), _percent(abstention.threshold)
+    title = summary["Emotion"]
+    posterior, least = _percent(summary[title]), _percent(abstention.threshold)
     if summary["Note"]:
-        note, accuracy = f"Unsure: the recording is {summary['Note']}.", None
+        title, accuracy = "Nothing to judge", None
+        note = f"Unsure: the recording is {summary['Note']}."
     elif summary["Unsure"]:
         note = f"Unsure: its posterior, {posterior}, is below {least}."
         accuracy = abstention.accuracy_unsure
@@ -134,7 +137,7 @@ def _verdict(summary: dict[str, Any], abstention: Abstention) -> str:
     if accuracy is not None:
         note += f" Of held-out clips for which that was so, the ensemble got {_percent(accuracy)} right."
     look = "verdict unsure" if summary["Unsure"] else "verdict"
-    return f'<div class="{look}"><b>{escape(emotion)}</b>{note}</div>'
+    return f'<div class="{look}"><b>{escape(title)}</b>{note}</div>'
 
 
 def _bars(summary: dict[str, Any], emotions: list[str]) -> str:

@@ -11,13 +11,16 @@ import os
 import signal
 import socket
 import tempfile
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from medusa.app.body_limit import BodyLimit
 from medusa.app.model import Medusa
 from medusa.app.page import EMPTY, STYLE, answer_html, intro_html, limits_html, problem_html, timeline_html
-from medusa.audio import duration
+from medusa.app.uploads import RoomLimit, keep_swept
+from medusa.audio import UNKNOWN, read_header
 from medusa.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,14 +33,26 @@ MEGABYTES = 50
 MINUTES = 10
 """Length of a recording at most."""
 
+SAMPLES = 2 * 48_000 * 60 * MINUTES
+"""Of all channels of a recording at most: stereo at 48 kHz."""
+
 QUEUE = 20
 """Clips that wait at most; one is worked on at a time."""
+
+ROOM = QUEUE * MEGABYTES * 2**20
+"""Bytes of all recordings that are kept; uploads are refused where there are as many."""
+
+CONNECTIONS = 200
+"""To browsers at once; a page needs up to six."""
 
 GRACE = 3
 """Seconds that pages which are still open get before the end."""
 
 KEPT = 3600
-"""Seconds that a recording is kept; it is deleted when the page next looks, as often."""
+"""Seconds that a recording is kept."""
+
+SWEEP = 60
+"""Seconds between two looks for recordings that are older."""
 
 
 def serve(bundle: str, host: str = "127.0.0.1", port: int = 7860, device: str = "auto") -> None:
@@ -55,25 +70,24 @@ def serve(bundle: str, host: str = "127.0.0.1", port: int = 7860, device: str = 
     _require_gradio()
     with _listen(host, port) as listener, tempfile.TemporaryDirectory(prefix="medusa-") as recordings:
         os.environ["GRADIO_TEMP_DIR"] = recordings
-        app = build_page(Medusa.from_pretrained(bundle, device=device))
+        app = build_page(Medusa.from_pretrained(bundle, device=device), Path(recordings))
         named = f"[{host}]" if ":" in host else host
         print(f"page: http://{named}:{listener.getsockname()[1]} (Ctrl-C ends it)", flush=True)
         # uvicorn raises anew the signal that stopped it: as KeyboardInterrupt, so that the recordings are deleted.
         for ending in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(ending, signal.default_int_handler)
+        threading.Thread(target=keep_swept, args=(Path(recordings), KEPT, SWEEP), daemon=True).start()
         with suppress(KeyboardInterrupt):
             _run(app, listener)
 
 
-def build_page(medusa: Medusa) -> FastAPI:
-    """The page as a web application; recordings are put into the folder GRADIO_TEMP_DIR."""
+def build_page(medusa: Medusa, recordings: Path) -> FastAPI:
+    """The page as a web application; `recordings` is the folder GRADIO_TEMP_DIR."""
     import gradio
     from fastapi import FastAPI
 
     description = medusa.description
-    with gradio.Blocks(
-        title=f"MEDUSA: {description.name}", analytics_enabled=False, delete_cache=(KEPT, KEPT)
-    ) as blocks:
+    with gradio.Blocks(title=f"MEDUSA: {description.name}", analytics_enabled=False) as blocks:
         gradio.HTML(intro_html(description), padding=False)
         with gradio.Row():
             with gradio.Column(scale=2, min_width=300):
@@ -106,6 +120,9 @@ def build_page(medusa: Medusa) -> FastAPI:
         footer_links=[], run_history=False, ssr_mode=False, mcp_server=False, pwa=False, enable_monitoring=False,
         theme=theme, css=STYLE,
     )  # fmt: skip
+    # gradio limits each file, not how many a request brings, nor how many requests.
+    app.add_middleware(BodyLimit, most=(MEGABYTES + 1) * 2**20)
+    app.add_middleware(RoomLimit, folder=recordings, most=ROOM)
     return app
 
 
@@ -142,15 +159,23 @@ def judge(medusa: Medusa, recording: str | None) -> tuple[str, str]:
 def _run(app: FastAPI, listener: socket.socket) -> None:
     import uvicorn
 
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=GRACE)
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=GRACE, limit_concurrency=CONNECTIONS)
     uvicorn.Server(config).run(sockets=[listener])
 
 
 def _require_length(path: Path) -> None:
-    seconds = duration(path)
-    if seconds > MINUTES * 60:
+    """Refuse by the header what would take too long, or more memory than an upload of that size lets expect."""
+    header = read_header(path)
+    if header.frames >= UNKNOWN:
+        raise UserError(f"{path}: does not say how long it is; save it as WAV, or take `medusa predict`")
+    if header.seconds > MINUTES * 60:
         raise UserError(
-            f"{path}: {seconds / 60:.1f} minutes long; this page takes {MINUTES}, `medusa predict` any length"
+            f"{path}: {header.seconds / 60:.1f} minutes long; this page takes {MINUTES}, `medusa predict` any length"
+        )
+    if header.frames * header.channels > SAMPLES:
+        raise UserError(
+            f"{path}: {header.channels} channels at {header.rate} Hz; this page takes {SAMPLES / 1e6:.0f} million "
+            "samples, `medusa predict` any number"
         )
 
 

@@ -74,7 +74,7 @@ def test_a_silent_recording_is_called_so() -> None:
     silent = replace(told, segments=[Segment(0.0, np.zeros(16_000, np.float32))])
     page = answer_html(silent, ABSTENTION, FEATURES)
     assert 'class="verdict unsure"' in page
-    assert "</b>Unsure: the recording is silent.</div>" in page
+    assert "<b>Nothing to judge</b>Unsure: the recording is silent.</div>" in page
 
 
 def test_a_long_clip_has_a_row_for_each_piece() -> None:

@@ -5,15 +5,21 @@ Where there is no Chromium the tests that need it are skipped, with that reason 
 
 from __future__ import annotations
 
+import asyncio
+import http.client
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,9 +27,11 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.io.wavfile
+import soundfile
 from playwright.sync_api import Page, expect, sync_playwright
 
 from medusa.app import serve
+from medusa.app.body_limit import BodyLimit
 from medusa.app.model import Medusa
 from tests.app.conftest import RATE, ROOT, Trained, clip_name, sound
 
@@ -59,26 +67,23 @@ class Visit:
         self.page.get_by_role("button", name="Which emotion?").click()
 
 
-def start(bundle: Path, folder: Path) -> tuple[subprocess.Popen[str], str]:
-    """The command and the address it prints; `folder` is where temporary files go."""
-    command = [sys.executable, "-m", "medusa", "serve", str(bundle), "--port", "0"]
-    environment = os.environ | {"TMPDIR": str(folder), "OMP_NUM_THREADS": "1", "no_proxy": "*"}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    assert line.startswith("page: http://127.0.0.1:"), line
-    return process, line.split()[1]
-
-
 @pytest.fixture(scope="module")
 def served(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The command, but that it looks for old recordings more often; SIGTERM ends it and deletes all."""
     folder = tmp_path_factory.mktemp("temporary")
-    process, url = start(bundle, folder)
-    with process:
+    code = "import sys; from medusa import __main__; from medusa.app import serve; serve.SWEEP = 0.2; __main__.main()"
+    command = [sys.executable, "-c", code, "serve", str(bundle), "--port", "0"]
+    environment = os.environ | {"TMPDIR": str(folder), "OMP_NUM_THREADS": "1", "no_proxy": "*"}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
-            yield Served(url, folder)
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line.startswith("page: http://127.0.0.1:"), line
+            yield Served(line.split()[1], folder)
         finally:
-            process.send_signal(signal.SIGTERM)
+            process.terminate()
+    assert process.returncode == 0
+    assert not list(folder.glob("medusa-*"))
 
 
 @pytest.fixture
@@ -116,6 +121,11 @@ def test_a_clip_gets_its_answer(visit: Visit, medusa: Medusa, trained: Trained) 
     assert visit.page.locator(".transcript").inner_text() == expected["Transcript"]
     assert visit.page.locator(".members tr").count() == 2
     assert visit.page.locator(".pieces").count() == 0
+    visit.page.set_viewport_size({"width": 390, "height": 844})
+    scale = visit.page.locator(".scale > span").first.bounding_box()
+    assert scale is not None
+    assert scale["width"] > 100
+    assert visit.page.evaluate("document.documentElement.scrollWidth") == 390
     own = visit.page.url.rstrip("/")
     assert [url for url in visit.asked if not url.startswith((f"{own}/", f"blob:{own}", "data:"))] == []
     assert any("/gradio_api/upload" in url for url in visit.asked)
@@ -157,7 +167,7 @@ def test_a_file_that_is_too_large_gets_a_message(visit: Visit, tmp_path: Path) -
 def test_the_microphone_records(visit: Visit) -> None:
     visit.page.get_by_label("Record audio").click()
     visit.page.get_by_role("button", name="Record", exact=True).click()
-    visit.page.wait_for_timeout(1500)
+    visit.page.wait_for_timeout(700)
     visit.page.get_by_role("button", name="Stop").click()
     expect(visit.page.get_by_role("button", name="Play", exact=True)).to_be_visible(timeout=WAIT)
     visit.ask()
@@ -171,12 +181,43 @@ def test_no_file_but_an_upload_is_handed_out(served: Served, bundle: Path, train
     clip = trained.audio / clip_name(0)
     uploaded = upload(served.url, clip)
     assert status(served.url, uploaded) == 200
+    for link, target in {"link.wav": Path("/etc/passwd"), "folder": Path("/etc"), "clip.wav": clip}.items():
+        (Path(uploaded).parent / link).symlink_to(target)
     for path in (
+        *(f"{Path(uploaded).parent}/{name}" for name in ("link.wav", "folder/passwd", "clip.wav", "")),
+        "/proc/self/root/etc/passwd", "file:///etc/passwd",
         "/etc/passwd", "//etc/passwd", "../../../../etc/passwd", "%2Fetc%2Fpasswd", "..%2F..%2Fetc%2Fpasswd",
         f"{Path(uploaded).parent}/../../../../../../etc/passwd", "README.md", f"{ROOT}/README.md",
         f"{bundle}/bundle.json", str(clip),
     ):  # fmt: skip
         assert status(served.url, path) in {403, 404}, path
+
+
+def test_a_request_brings_no_more_than_one_upload_may_have(served: Served) -> None:
+    """Several files that are each small enough."""
+    for headers in ({"Content-Length": str(60 * 10**6)}, {"Content-Length": "1" * 5000}, {"Content-Length": "-1"}):
+        connection = http.client.HTTPConnection(served.url.removeprefix("http://"), timeout=10)
+        connection.putrequest("POST", "/gradio_api/upload")
+        for name, value in (headers | {"Content-Type": "multipart/form-data; boundary=x"}).items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        assert connection.getresponse().status in (400, 413)
+        connection.close()
+
+
+def test_an_upload_that_does_not_say_how_large_it_is_is_cut_off_on_the_way(served: Served) -> None:
+    """Five files of 30 MB, so that each is small enough; the end of the last never comes."""
+    head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.wav"\r\n\r\n'
+    parts = [head, *[bytes(2**20)] * 30, b"\r\n"] * 5
+    with connected(served.url) as wire:
+        wire.sendall(
+            b"POST /gradio_api/upload HTTP/1.1\r\nHost: page\r\nTransfer-Encoding: chunked\r\n"
+            b"Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+        )
+        with suppress(ConnectionError):
+            for part in parts:
+                wire.sendall(b"%x\r\n%b\r\n" % (len(part), part))
+        assert wire.recv(100).startswith(b"HTTP/1.1 413 ")
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -192,18 +233,68 @@ def test_no_link_is_followed(served: Served) -> None:
     assert "no links" in asked_directly(served.url, "https://example.invalid/clip.wav", stream=False)
 
 
-@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP])
-def test_recordings_are_deleted_when_the_page_stops(
-    bundle: Path, trained: Trained, tmp_path: Path, ending: signal.Signals
+def test_only_so_many_clips_wait_and_only_so_many_connections_are_open(served: Served, trained: Trained) -> None:
+    clip = upload(served.url, trained.audio / clip_name(0))
+    answers = [joined(served.url, clip, f"waiting-{number}") for number in range(2 * serve.QUEUE)]
+    assert set(answers) == {200, 503}
+    assert answers.count(200) >= serve.QUEUE
+    with ExitStack() as open_ones:
+        for _ in range(serve.CONNECTIONS):
+            open_ones.enter_context(connected(served.url))
+        assert status(served.url, clip) == 503
+    deadline = time.monotonic() + 20
+    while status(served.url, clip) == 503 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert status(served.url, clip) == 200
+
+
+def test_an_upload_waits_until_there_is_room(served: Served, trained: Trained) -> None:
+    (folder,) = served.recordings.glob("medusa-*")
+    much = folder / "much"
+    with much.open("wb") as file:
+        file.truncate(serve.ROOM)
+    with pytest.raises(urllib.error.HTTPError, match="507") as refused:
+        upload(served.url, trained.audio / clip_name(0))
+    refused.value.close()
+    much.unlink()
+    assert upload(served.url, trained.audio / clip_name(0))
+
+
+def test_recordings_are_deleted_when_they_are_old(served: Served, trained: Trained) -> None:
+    old, fresh = (Path(upload(served.url, trained.audio / clip_name(number))) for number in (7, 8))
+    assert old.is_relative_to(served.recordings)
+    os.utime(old, (time.time() - serve.KEPT - 1,) * 2)
+    deadline = time.monotonic() + 20
+    while old.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not old.exists()
+    assert fresh.exists()
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_recordings_are_deleted_whatever_signal_ends_the_page(
+    ending: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    process, url = start(bundle, tmp_path)
-    with process:
-        kept = Path(upload(url, trained.audio / clip_name(0)))
-        assert kept.is_relative_to(tmp_path)
-        assert kept.is_file()
-        process.send_signal(ending)
-    assert process.returncode == 0
-    assert not list(tmp_path.glob("medusa-*"))
+    """In this process, in place of uvicorn, which raises anew what ended it; the whole: `served`."""
+
+    def run(app: Any, listener: Any) -> None:
+        (folder,) = tmp_path.iterdir()
+        (folder / "clip.wav").write_bytes(b"RIFF")
+        signal.raise_signal(ending)
+        pytest.fail("goes on")
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "restored")
+    monkeypatch.setattr(Medusa, "from_pretrained", lambda *given, **named: None)
+    monkeypatch.setattr(serve, "build_page", lambda *given: None)
+    monkeypatch.setattr(serve, "_run", run)
+    handlers = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        serve.serve("any", port=0)
+    finally:
+        for one, handler in handlers.items():
+            signal.signal(one, handler)
+    assert not list(tmp_path.iterdir())
 
 
 def upload(url: str, clip: Path) -> str:
@@ -226,12 +317,27 @@ def status(url: str, path: str) -> int:
     return 200
 
 
-def asked_directly(url: str, path: str, stream: bool) -> str:
-    """What the page's server sends back about a recording, by gradio's own protocol; any path can be named there."""
-    session = f"session-{abs(hash((path, stream)))}"
+def connected(url: str) -> socket.socket:
+    host, port = url.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=10)
+
+
+def joined(url: str, path: str, session: str, stream: bool = False) -> int:
+    """Ask about a recording by gradio's own protocol, in which any path can be named; the status."""
     clip: dict[str, Any] = {"path": path, "is_stream": stream, "meta": {"_type": "gradio.FileData"}}
     body = json.dumps({"data": [clip], "fn_index": 0, "session_hash": session}).encode()
-    fetched(urllib.request.Request(f"{url}/gradio_api/queue/join", body, {"Content-Type": "application/json"}))
+    try:
+        fetched(urllib.request.Request(f"{url}/gradio_api/queue/join", body, {"Content-Type": "application/json"}))
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+    return 200
+
+
+def asked_directly(url: str, path: str, stream: bool) -> str:
+    """What the page's server sends back about a recording."""
+    session = f"session-{abs(hash((path, stream)))}"
+    assert joined(url, path, session, stream) == 200
     return fetched(f"{url}/gradio_api/queue/data?session_hash={session}").decode()
 
 
@@ -257,3 +363,32 @@ def test_a_clip_that_is_too_long_is_refused_before_it_is_decoded(
     monkeypatch.setattr(Medusa, "answers", None)
     said, _ = serve.judge(medusa, clip)
     assert f'role="alert">{clip_name(20)}: 0.0 minutes long; this page takes 0.02' in said
+
+
+@pytest.mark.parametrize(("channels", "rate", "seconds"), [(8, 48_000, 200), (1, 655_350, 100), (1, 8_000, 601)])
+def test_what_decodes_to_far_more_than_its_size_is_refused_before_it_is(
+    medusa: Medusa, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int, rate: int, seconds: int
+) -> None:
+    path = tmp_path / "silence.flac"
+    with soundfile.SoundFile(path, "w", rate, channels, format="FLAC") as file:
+        for _ in range(seconds):
+            file.write(np.zeros((rate, channels), np.int16))
+    assert path.stat().st_size < serve.MEGABYTES * 10**6
+    monkeypatch.setattr(Medusa, "answers", None)
+    said, _ = serve.judge(medusa, str(path))
+    assert 'role="alert">silence.flac: ' in said
+    assert "this page takes" in said
+
+
+def test_a_body_that_grows_too_large_without_saying_so_is_cut_off() -> None:
+    taken = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while (message := await receive())["type"] != "http.disconnect":
+            taken.append(len(message["body"]))
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"x" * 40, "more_body": True}
+
+    asyncio.run(BodyLimit(app, most=100)({"type": "http", "headers": []}, receive, app))  # type: ignore[arg-type]
+    assert taken == [40, 40]
