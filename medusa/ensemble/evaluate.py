@@ -48,10 +48,11 @@ def combine(config: MetaConfig, stack: Stack, device: torch.device) -> dict[str,
     }
     checkpoints = {f"seed-{seed}": Path(f"seed-{seed}") / "best" for seed in config.seeds} | {"soup": Path("soup")}
     unlabelled = Targets(stack.ids, stack.posteriors[:, 0], attributes, np.full(len(stack.ids), -1))
+    examples = StackedExamples(unlabelled, stack.inputs)
     for technique, checkpoint in checkpoints.items():
         model = build_metaclassifier(config, stack, config.seeds[0], device)
         load_weights(model, config.run_directory / checkpoint)
-        probabilities, raw = predict(model, StackedExamples(unlabelled, stack.inputs), batch_size=4096)
+        probabilities, raw = predict(model, examples, batch_size=4096)
         # A linear layer may leave the scale; what is reported stays on it.
         combined[technique] = Combined(probabilities, raw.clip(1, 7), probabilities.argmax(axis=1))
     return combined

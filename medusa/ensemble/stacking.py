@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 def build_metaclassifier(config: MetaConfig, stack: Stack, seed: int, device: torch.device) -> MetaClassifier:
     """A meta-classifier before training: random weights of that seed, or the soft vote (`start: vote`)."""
     torch.manual_seed(seed)
-    emotions, attributes = stack.posteriors.shape[2], stack.attributes.shape[2]
-    model = MetaClassifier(stack.inputs.shape[1], emotions, attributes, config.hidden_dims)
+    (_, members, emotions), attributes = stack.posteriors.shape, stack.attributes.shape[2]
+    model = MetaClassifier(members * (emotions + attributes), emotions, attributes, config.hidden_dims)
     if config.start == "vote":
         model.start_from_vote()
     return model.to(device)
