@@ -25,6 +25,13 @@ VALUES: list[Any] = [
     "a\0b", "\ud800", "Transcript", [], ["Angry", "Angry"], [[]], {}, {"a": 1}, NESTED,
 ]  # fmt: skip
 
+A, B = ({"Sequence": {"id": name, "type_id": 0}} for name in "AB")
+UNKNOWN_TOKEN = {
+    "type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "nowhere", "type_id": 0}}, A], "pair": [A, B],
+    "special_tokens": {},
+}  # fmt: skip
+"""The Rust below tokenizers panics when it is used, not when it is read."""
+
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """The way to each value of a JSON document."""
@@ -89,9 +96,11 @@ def test_only_user_errors_come_of_a_changed_bundle(
         ("bert/config.json", {"vocab_size": 10**9}, "vocab_size: no model is that large"),
         ("hearing/config.json", {"decoder_layers": 10**6}, "decoder_layers: no model is that large"),
         ("hearing/preprocessor_config.json", {"chunk_length": 10**6}, "a window of 16000000000 samples"),
+        ("hearing/preprocessor_config.json", {"padding_side": None}, r"hearing: loaded, but .* \(ValueError"),
+        ("bert/tokenizer.json", {"post_processor": UNKNOWN_TOKEN}, r"bert: loaded, but .* \(PanicException"),
     ],
 )
-def test_what_would_take_all_memory_is_refused_before_it_does(
+def test_what_takes_all_memory_or_does_not_compute_is_refused_on_loading(
     own: Path, bundle: Path, file: str, changes: dict[str, Any], said: str
 ) -> None:
     description, name = json.loads((bundle / "bundle.json").read_text()), f"backbones/{file}"
