@@ -4,8 +4,8 @@
     python -m benchmarks.stacking --device cuda
 
 84,600 rows to fit on and 20,000 to select on, classes as unequal as MSP-Podcast's, 14 members, 6 seeds, 50 epochs
-without early stopping; balanced draws, selection after every epoch and every checkpoint included. The naive way is timed
-over one epoch of one seed and multiplied. Writes benchmarks/results/<device>/stacking.json.
+without early stopping; balanced draws, selection after every epoch and every checkpoint included. The naive way is
+timed over one epoch of one seed and multiplied. Writes benchmarks/results/<device>/stacking.json.
 """
 
 from __future__ import annotations
