@@ -13,14 +13,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from transformers import AutoFeatureExtractor, AutoModel, AutoTokenizer
 
 from medusa.audio import SAMPLE_RATE
-from medusa.config.schema import ExtractConfig, Layers
+from medusa.config.schema import ExtractConfig
 from medusa.errors import UserError
 from medusa.features import logmel
 from medusa.features.pretrained import from_pretrained, load_weights, open_checkpoint, require_window, torch_dtype
@@ -99,19 +99,21 @@ class _Pretrained(FeatureBackbone):
         self.model: Any = load_weights(AutoModel, self.checkpoint, self.dtype, **attention)
 
     def _use(self, module: Any, num_layers: int, width: int) -> None:
-        """Keep `module`, the part of the model that runs, and check the layers against its depth."""
-        self.model = module.eval().to(self.device)
-        # Where the last hidden state is taken, before or after the final layer norm, differs between versions of
-        # transformers; this is where version 4 took it, which the paper's features come from.
-        self.model.config.tie_last_hidden_states = self.model.config.model_type != "modernbert"
-        self.num_states = num_layers + 1
-        layers = self.config.layers
+        """Keep `module`, the part of the model that runs, and of its layers those up to the deepest one taken."""
+        layers, num_states = self.config.layers, num_layers + 1
         for layer in layers.take:
-            if not -self.num_states <= layer < self.num_states:
+            if not -num_states <= layer < num_states:
                 raise UserError(
                     f"layers.take: {layer} is not there, {self.config.backbone.model} has hidden states "
-                    f"0 to {num_layers} (or -{self.num_states} to -1)"
+                    f"0 to {num_layers} (or -{num_states} to -1)"
                 )
+        self.taken = [layer % num_states for layer in layers.take]
+        kept = _cut(module, num_layers, max(self.taken))
+        self.num_states = kept + 1
+        # Where the last hidden state is taken, before or after the final layer norm, differs between versions of
+        # transformers; this is where version 4 took it, which the paper's features come from.
+        module.config.tie_last_hidden_states = kept == num_layers and module.config.model_type != "modernbert"
+        self.model = module.eval().to(self.device)
         self.dim = width * (len(layers.take) if layers.combine == "concat" else 1)
 
     def _states(self, **inputs: Any) -> torch.Tensor:
@@ -120,7 +122,7 @@ class _Pretrained(FeatureBackbone):
         states = output.hidden_states
         if len(states) != self.num_states:
             raise ValueError(f"{self.config.backbone.model}: {len(states)} hidden states, expected {self.num_states}")
-        return combine(states, self.config.layers)
+        return combine([states[layer] for layer in self.taken], self.config.layers.combine)
 
 
 class SpeechBackbone(_Pretrained):
@@ -235,10 +237,10 @@ class TextBackbone(_Pretrained):
         return [values[kept].numpy() if kept.any() else zero for values, kept in zip(states, words, strict=True)]
 
 
-def combine(states: Sequence[torch.Tensor], layers: Layers) -> torch.Tensor:
-    """Sum of the hidden states taken, or the states side by side; (batch, frames, dim), float32."""
-    taken = [states[layer].float() for layer in layers.take]
-    return torch.cat(taken, dim=-1) if layers.combine == "concat" else torch.stack(taken).sum(dim=0)
+def combine(states: Sequence[torch.Tensor], how: Literal["sum", "concat"]) -> torch.Tensor:
+    """Sum of hidden states, or the states side by side; (batch, frames, dim), float32."""
+    taken = [state.float() for state in states]
+    return torch.cat(taken, dim=-1) if how == "concat" else torch.stack(taken).sum(dim=0)
 
 
 def pool_time(values: np.ndarray, stride: int) -> np.ndarray:
@@ -249,6 +251,19 @@ def pool_time(values: np.ndarray, stride: int) -> np.ndarray:
     starts = np.arange(0, len(values), stride)
     counts = np.diff(np.append(starts, len(values)))
     return np.asarray(np.add.reduceat(values, starts, axis=0) / counts[:, None], dtype=np.float32)
+
+
+def _cut(module: Any, num_layers: int, deepest: int) -> int:
+    """Remove a model's layers above `deepest`, which nobody reads; how many are left, at least one.
+
+    Models that run the same layer again and again (ALBERT) stay whole.
+    """
+    lists = [part for part in getattr(module, "encoder", module).modules() if isinstance(part, torch.nn.ModuleList)]
+    layers = next((part for part in reversed(lists) if len(part) == num_layers), None)
+    if layers is None:
+        return num_layers
+    del layers[max(1, deepest) :]  # transformers records hidden states where a layer runs
+    return len(layers)
 
 
 def _receptive_field(kernels: Sequence[int], strides: Sequence[int]) -> int:

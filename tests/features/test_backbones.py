@@ -204,6 +204,25 @@ def test_text_has_one_frame_a_word_and_drops_special_tokens(checkpoint: Checkpoi
     np.testing.assert_allclose(values[4], torch.cat(states, dim=-1)[0, 1:-1].numpy(), atol=1e-5)
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_layers_above_the_deepest_one_taken_are_not_run_and_change_nothing(checkpoint: Checkpoint, name: str) -> None:
+    """A state in the middle is the same when the model goes on above it: before the norm that ends the model."""
+    batch = clips(KINDS[name])[:3]
+    whole = load(checkpoint(name), KINDS[name], layers={"take": [0, 1, 2, 3], "combine": "concat"}).features(batch)
+    for layer in (0, 1, 2, -1, -2, -3):
+        cut: Any = load(checkpoint(name), KINDS[name], layers={"take": [layer]})
+        state = layer % (LAYERS + 1)
+        assert sum(isinstance(part, type(layers_of(cut)[0])) for part in cut.model.modules()) == max(1, state)
+        for values, every in zip(cut.features(batch), whole, strict=True):
+            np.testing.assert_array_equal(values, every[:, state * WIDTH : (state + 1) * WIDTH])
+
+
+def layers_of(backbone: Any) -> Any:
+    """The list of layers, by the names that the model classes give it."""
+    stack = getattr(backbone.model, "encoder", backbone.model)
+    return stack.layer if hasattr(stack, "layer") else stack.layers
+
+
 @pytest.mark.parametrize("name", TEXT)
 def test_an_empty_transcript_is_one_zero_frame(checkpoint: Checkpoint, name: str) -> None:
     backbone = load(checkpoint(name), "text", layers={"take": [-1]})
