@@ -118,10 +118,10 @@ class Predictions:
         with atomic_path(partial) as fresh, fresh.open("w", encoding="utf-8") as file:
             file.write(json.dumps(identity) + "\n")
             lines = _whole_lines(partial)
-            if next(lines, None) != identity:
+            if next(lines, (1, None))[1] != identity:
                 return
-            for line in lines:
-                stamp, row = _done(partial, line)
+            for number, line in lines:
+                stamp, row = _done(partial, number, line)
                 path = asked.get(stamp["file"])
                 if path is not None and path.is_file() and _stamp(path) == stamp:
                     self._done.add(path)
@@ -131,9 +131,9 @@ class Predictions:
         lines = _whole_lines(partial)
         next(lines)  # the identity
         with atomic_path(out) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
-            for number, (_, row) in enumerate(lines):
+            for number, (_, row) in lines:
                 if out.suffix == ".csv":
-                    file.write(csv_text([row], header=number == 0))
+                    file.write(csv_text([row], header=number == 2))
                 else:
                     file.write(json.dumps(row, ensure_ascii=False) + "\n")
         partial.unlink()
@@ -175,29 +175,30 @@ def _stamp(path: Path) -> Row:
     return {"file": str(path), "bytes": status.st_size, "changed": status.st_mtime_ns}
 
 
-def _whole_lines(path: Path) -> Iterator[Any]:
-    """The JSON values of a file of lines; the last one of a run that was killed may be torn and is left out.
+def _whole_lines(path: Path) -> Iterator[tuple[int, Any]]:
+    """Numbers from 1 and JSON values of a file of lines; the last one of a run that was killed may be torn: left out.
 
     Raises:
         UserError: a whole line is not JSON.
     """
     if not path.exists():
         return
-    with path.open(encoding="utf-8") as file:
-        try:
-            for line in file:
-                if line.endswith("\n"):
-                    yield json.loads(line)
-        except (ValueError, RecursionError):
-            raise _damaged(path) from None
+    with path.open("rb") as file:  # bytes, so that what is not UTF-8 is met in its own line
+        for number, line in enumerate(file, 1):
+            if line.endswith(b"\n"):
+                try:
+                    value = json.loads(line)
+                except (ValueError, RecursionError):
+                    raise _damaged(path, number) from None
+                yield number, value
 
 
-def _done(path: Path, line: Any) -> tuple[Row, Row]:
+def _done(path: Path, number: int, line: Any) -> tuple[Row, Row]:
     """Stamp and row of a line of `path`."""
     if isinstance(line, list) and len(line) == 2 and all(isinstance(one, dict) for one in line) and "file" in line[0]:
         return line[0], line[1]
-    raise _damaged(path)
+    raise _damaged(path, number)
 
 
-def _damaged(path: Path) -> UserError:
-    return UserError(f"{path}: what an earlier run had done is damaged; delete this file to begin anew")
+def _damaged(path: Path, line: int) -> UserError:
+    return UserError(f"{path}: line {line}: what an earlier run had done is damaged; delete this file to begin anew")

@@ -188,19 +188,20 @@ def test_a_second_command_may_not_write_the_same_file(
     predict(bundle, folder, "--out", folder / "out.csv")
 
 
-@pytest.mark.parametrize("line", ['{"torn', "[1]", '[{"bytes": 1}, {}]', "[" * 5000])
+@pytest.mark.parametrize("line", [b'{"torn', b"[1]", b'[{"bytes": 1}, {}]', b"[" * 5000, b"\xff"])
 def test_damaged_work_of_an_earlier_run_is_named(
-    bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, line: str
+    bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, line: bytes
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(Predictions, "finish", lambda self: None)
         predict(bundle, folder, "--out", folder / "out.csv")
     partial = folder / ".out.csv.partial"
-    whole = partial.read_text()
-    partial.write_text(whole + line + "\n")
+    whole = partial.read_bytes()
+    assert whole.count(b"\n") == 5
+    partial.write_bytes(whole + line + b"\n")
     told = refusal(capsys, 2, bundle, folder, "--out", folder / "out.csv")
-    assert f"{partial}: what an earlier run had done is damaged; delete this file" in told
-    partial.write_text(whole + line)  # torn: a run that was killed
+    assert f"{partial}: line 6: what an earlier run had done is damaged; delete this file" in told
+    partial.write_bytes(whole + line)  # torn: a run that was killed
     predict(bundle, folder, "--out", folder / "out.csv")
     assert len(pd.read_csv(folder / "out.csv")) == 4
 
