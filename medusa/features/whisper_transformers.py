@@ -101,5 +101,7 @@ def _decoding_options(config: TranscribeConfig, model: Any) -> dict[str, Any]:
         "do_sample": False,
         "return_timestamps": False,
         "return_dict_in_generate": True,
+        # Else a model whose token ids are wrong is asked again and again for the rest of its window, without end.
+        "force_unique_generate_call": True,
     }
     return options | ({"language": asr.language, "task": "transcribe"} if languages else {})

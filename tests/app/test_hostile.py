@@ -97,6 +97,7 @@ def test_only_user_errors_come_of_a_changed_bundle(
         ("hearing/config.json", {"decoder_layers": 10**6}, "decoder_layers: no model is that large"),
         ("hearing/preprocessor_config.json", {"chunk_length": 10**6}, "a window of 16000000000 samples"),
         ("hearing/preprocessor_config.json", {"padding_side": None}, r"hearing: loaded, but .* \(ValueError"),
+        ("bert/tokenizer_config.json", {"bos_token": "=1+1"}, "its tokenizer has 21 tokens, its weights 20"),
         ("bert/tokenizer.json", {"post_processor": UNKNOWN_TOKEN}, r"bert: loaded, but .* \(PanicException"),
     ],
 )
@@ -110,6 +111,19 @@ def test_what_takes_all_memory_or_does_not_compute_is_refused_on_loading(
         (own / "bundle.json").write_text(json.dumps(description))
         with pytest.raises(UserError, match=said):
             Medusa.from_pretrained(own)
+    finally:
+        for held in (name, "bundle.json"):
+            shutil.copyfile(bundle / held, own / held)
+
+
+def test_decoding_ends_whatever_the_token_ids_are(own: Path, bundle: Path, trained: Trained) -> None:
+    """Taken for a time stamp, every token would be followed by another attempt at the same window."""
+    description, name = json.loads((bundle / "bundle.json").read_text()), "backbones/hearing/generation_config.json"
+    try:
+        (own / name).write_text(json.dumps(json.loads((bundle / name).read_text()) | {"no_timestamps_token_id": 2}))
+        description["files"][name] = sha256(own / name)
+        (own / "bundle.json").write_text(json.dumps(description))
+        assert judged(own, trained.audio / clip_name(3))
     finally:
         for held in (name, "bundle.json"):
             shutil.copyfile(bundle / held, own / held)
