@@ -214,10 +214,10 @@ class TextBackbone(_Pretrained):
         model = self.model.config
         if not hasattr(model, "max_position_embeddings") or not self.tokenizer.is_fast:
             raise _wrong_kind(config, model.model_type)
-        tokens, embedded = len(self.tokenizer), self.model.get_input_embeddings().num_embeddings
-        if tokens > embedded:
+        highest, embedded = max(self.tokenizer.get_vocab().values()), self.model.get_input_embeddings().num_embeddings
+        if highest >= embedded:
             raise UserError(
-                f"model: {config.backbone.model}: its tokenizer has {tokens} tokens, its weights {embedded}; "
+                f"model: {config.backbone.model}: its tokenizer has a token {highest}, its weights {embedded}; "
                 "get a copy in which they belong together"
             )
         positions = getattr(getattr(self.model, "embeddings", None), "position_embeddings", None)

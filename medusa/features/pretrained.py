@@ -21,8 +21,8 @@ from medusa.config.schema import Compute
 from medusa.errors import UserError
 from medusa.files import read_json, sha256
 
-LARGEST, DEEPEST = 2**20, 200
-"""Numbers in a model folder's config.json: vocabularies and widths stay below the one, layers below the other."""
+LARGEST, DEEPEST, FINEST = 2**20, 200, 1024
+"""Numbers in a model folder's JSON: vocabularies and widths, layers, and bands of a spectrogram stay below these."""
 LONGEST_WINDOW = 60 * SAMPLE_RATE
 """Samples that a Whisper takes at once; all that exist take half."""
 
@@ -49,7 +49,8 @@ def open_checkpoint(model: str, revision: str | None) -> Checkpoint:
         UserError: there is no such folder, repository or revision, or it has no safetensors weights.
     """
     if is_folder(model, revision):
-        _refuse_absurd_sizes(Path(model) / "config.json")
+        for name in ("config.json", "preprocessor_config.json"):
+            _refuse_absurd_sizes(Path(model) / name)
         return Checkpoint(model, None)
     file = _weights_file(model, revision)
     if file is None and revision in (None, "main"):
@@ -72,7 +73,9 @@ def _refuse_absurd_sizes(file: Path) -> None:
         return  # transformers names what is missing
     for key, value in read_json(file, "copy the model again").items():
         numbers = value if isinstance(value, list) else [value]
-        most = DEEPEST if "layer" in key and not isinstance(value, list) else LARGEST
+        most = LARGEST
+        if not isinstance(value, list):
+            most = DEEPEST if "layer" in key else FINEST if key == "feature_size" else LARGEST
         if any(isinstance(one, int) and abs(one) > most for one in numbers):
             raise UserError(f"{file}: {key}: no model is that large; copy the model again")
 

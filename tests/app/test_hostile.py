@@ -97,7 +97,8 @@ def test_only_user_errors_come_of_a_changed_bundle(
         ("hearing/config.json", {"decoder_layers": 10**6}, "decoder_layers: no model is that large"),
         ("hearing/preprocessor_config.json", {"chunk_length": 10**6}, "a window of 16000000000 samples"),
         ("hearing/preprocessor_config.json", {"padding_side": None}, r"hearing: loaded, but .* \(ValueError"),
-        ("bert/tokenizer_config.json", {"bos_token": "=1+1"}, "its tokenizer has 21 tokens, its weights 20"),
+        ("bert/tokenizer_config.json", {"bos_token": "=1+1"}, "its tokenizer has a token 20, its weights 20"),
+        ("hearing/preprocessor_config.json", {"feature_size": 10**6}, "feature_size: no model is that large"),
         ("bert/tokenizer.json", {"post_processor": UNKNOWN_TOKEN}, r"bert: loaded, but .* \(PanicException"),
     ],
 )
