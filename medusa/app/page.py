@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from medusa.app.answers import Answer
+from medusa.app.answers import Answer, Labelling
 from medusa.app.description import Abstention, Description
 from medusa.app.timeline import timeline_plot
 from medusa.corpora.labels import ATTRIBUTE_NAMES
@@ -98,21 +98,17 @@ def problem_html(message: str) -> str:
 
 
 def answer_html(answer: Answer, abstention: Abstention, features: Mapping[str, Sequence[str]]) -> str:
-    """What the ensemble says of one recording; `features` are those that each member reads."""
-    summary, labelling = answer.summary(), answer.labelling
-    parts = [_verdict(summary, abstention), _bars(summary, labelling.emotions)]
-    if labelling.attributes:
-        parts.append(_scales(summary, labelling.attributes))
-    if any(answer.transcripts):
-        parts.append(f'<h2>Transcript</h2><p class="transcript">{escape(summary["Transcript"])}</p>')
-    if len(labelling.members) > 1:
-        parts.append(_members(summary, features))
+    """What the ensemble says of one recording, if there is anything to judge; `features`: what each member reads."""
+    summary = answer.summary()
+    parts = [_verdict(summary, abstention)]
+    if not summary["Note"]:
+        parts += _details(summary, answer.labelling, features)
     return f'<div class="answer" aria-live="polite">{"".join(parts)}</div>'
 
 
 def timeline_html(answer: Answer) -> str:
-    """What it says along a recording of several pieces, as a picture and in words; nothing for one piece."""
-    if len(answer.segments) == 1:
+    """What it says along a recording, as a picture and in words; nothing for one piece, or if nothing was judged."""
+    if len(answer.segments) == 1 or answer.summary()["Note"]:
         return ""
     picture = base64.b64encode(timeline_plot(answer)).decode()
     return (
@@ -138,6 +134,17 @@ def _verdict(summary: dict[str, Any], abstention: Abstention) -> str:
         note += f" Of held-out clips for which that was so, the ensemble got {_percent(accuracy)} right."
     look = "verdict unsure" if summary["Unsure"] else "verdict"
     return f'<div class="{look}"><b>{escape(title)}</b>{note}</div>'
+
+
+def _details(summary: dict[str, Any], labelling: Labelling, features: Mapping[str, Sequence[str]]) -> list[str]:
+    parts = [_bars(summary, labelling.emotions)]
+    if labelling.attributes:
+        parts.append(_scales(summary, labelling.attributes))
+    if summary["Transcript"]:
+        parts.append(f'<h2>Transcript</h2><p class="transcript">{escape(summary["Transcript"])}</p>')
+    if len(labelling.members) > 1:
+        parts.append(_members(summary, features))
+    return parts
 
 
 def _bars(summary: dict[str, Any], emotions: list[str]) -> str:
@@ -182,10 +189,10 @@ def _pieces(pieces: Iterable[Mapping[Any, Any]]) -> str:
     rows = []
     for piece in pieces:
         unsure = " (unsure)" if piece["Unsure"] else ""
+        said = piece["Note"] or f"{piece['Emotion']} {_percent(piece[piece['Emotion']])}{unsure}"
         rows.append(
             f'<tr><th scope="row">{_clock(piece["Start"])}–{_clock(piece["End"])}</th>'
-            f"<td>{escape(piece['Emotion'])} {_percent(piece[piece['Emotion']])}{unsure}</td>"
-            f"<td>{escape(piece['Transcript'])}</td></tr>"
+            f"<td>{escape(said)}</td><td>{escape(piece['Transcript'])}</td></tr>"
         )
     head = (
         '<thead><tr><th scope="col">Time</th><th scope="col">Emotion</th><th scope="col">Transcript</th></tr></thead>'

@@ -69,12 +69,23 @@ def test_an_unsure_ensemble_says_so() -> None:
     assert "</b>Unsure: its posterior, 59%, is below 60%.</div>" in page
 
 
-def test_a_silent_recording_is_called_so() -> None:
-    told = answer([[0.01, 0.99]])
-    silent = replace(told, segments=[Segment(0.0, np.zeros(16_000, np.float32))])
-    page = answer_html(silent, ABSTENTION, FEATURES)
-    assert 'class="verdict unsure"' in page
-    assert "<b>Nothing to judge</b>Unsure: the recording is silent.</div>" in page
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_of_a_silent_recording_nothing_else_is_said(pieces: int) -> None:
+    """No bar stands out, and no word that a recogniser made of silence."""
+    told = answer([[0.01, 0.99]] * pieces)
+    silent = replace(told, segments=[Segment(number, np.zeros(16_000, np.float32)) for number in range(pieces)])
+    assert answer_html(silent, ABSTENTION, FEATURES) == (
+        '<div class="answer" aria-live="polite"><div class="verdict unsure"><b>Nothing to judge</b>'
+        "Unsure: the recording is silent.</div></div>"
+    )
+    assert timeline_html(silent) == ""
+
+
+def test_a_silent_piece_of_a_long_clip_is_called_so() -> None:
+    told = answer([[0.9, 0.1], [0.01, 0.99], [0.4, 0.45]])
+    silent = [told.segments[0], Segment(1.0, np.zeros(16_000, np.float32)), told.segments[2]]
+    page = ElementTree.fromstring(timeline_html(replace(told, segments=silent)))
+    assert [row[1] for row in table(page, "pieces")[1:]] == ["Calm 90%", "silent", "<b>& 45% (unsure)"]
 
 
 def test_a_long_clip_has_a_row_for_each_piece() -> None:
