@@ -23,6 +23,7 @@ from medusa.audio import SAMPLE_RATE
 from medusa.config.schema import ExtractConfig
 from medusa.errors import UserError
 from medusa.features import logmel
+from medusa.features.convolution import convolve_by_products
 from medusa.features.pretrained import from_pretrained, load_weights, open_checkpoint, require_window, torch_dtype
 from medusa.features.sources import Clip
 from medusa.features.wavlm import fuse_attention
@@ -144,6 +145,8 @@ class SpeechBackbone(_Pretrained):
         self.one_by_one |= model.feat_extract_norm == "group"
         self.shortest = _receptive_field(model.conv_kernel, model.conv_stride)
         self.frame_rate = SAMPLE_RATE / prod(model.conv_stride) / config.time_stride
+        if model.feat_extract_norm == "layer":
+            convolve_by_products(self.model)
         if model.model_type == "wavlm":
             fuse_attention(self.model)
         self._use(self.model, model.num_hidden_layers, model.hidden_size)

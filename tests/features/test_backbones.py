@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from medusa.config.schema import ExtractConfig
 from medusa.errors import UserError
 from medusa.features.backbones import FeatureBackbone, load_backbone, pool_time
+from medusa.features.convolution import convolve_by_products
 from medusa.features.wavlm import fuse_attention
 
 hf: Any = transformers  # partly untyped
@@ -78,6 +79,31 @@ def test_on_a_cpu_a_clip_has_the_same_bits_in_every_batch(checkpoint: Checkpoint
     alone = [one.features([clip])[0] for clip in batch]
     for together in (four.features(batch), four.features(batch[::-1])[::-1]):
         assert all(map(np.array_equal, together, alone))
+
+
+@pytest.mark.parametrize("conv_bias", [False, True])
+def test_convolutions_by_products_are_the_models_own(conv_bias: bool) -> None:
+    """Kernels that overlap, as all of WavLM's but the last two, and one that does not; the least clip there is."""
+    sizes: dict[str, Any] = {"conv_dim": [4, 6, 8], "conv_kernel": [10, 3, 2], "conv_stride": [5, 2, 2]}
+    sizes |= {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 8}
+    torch.manual_seed(0)
+    own, changed = (
+        hf.HubertModel(
+            hf.HubertConfig(feat_extract_norm="layer", conv_bias=conv_bias, num_conv_pos_embedding_groups=2, **sizes)
+        ).eval()
+        for _ in range(2)
+    )
+    with torch.no_grad():
+        for parameter in own.parameters():  # norms and biases start at 1 and 0
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    changed.load_state_dict(own.state_dict())
+    convolve_by_products(changed)
+    for samples in (25, 1_000, 1_003):
+        clips = torch.randn(2, samples)
+        with torch.no_grad():
+            expected, found = own.feature_extractor(clips), changed.feature_extractor(clips)
+        assert expected.std() > 0.1
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_wavlms_fused_attention_is_its_own(checkpoint: Checkpoint) -> None:
