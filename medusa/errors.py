@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import io
+import re
 import sys
 from collections.abc import Callable
 
@@ -11,9 +13,15 @@ EXIT_PARTLY_DONE = 3
 EXIT_INTERRUPTED = 130
 
 
+_UNPRINTABLE = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
 def printable(text: str) -> str:
-    r"""The text, with file names' bytes that are not UTF-8 (Python holds them as lone surrogates) as `\\udcff`."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    r"""The text, with what a terminal would obey or cannot show as escapes; line ends and tabs stay.
+
+    A control character becomes `\x1b`, a byte of a file name that is not UTF-8, a lone surrogate to Python, `\udcff`.
+    """
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 class UserError(Exception):
@@ -37,11 +45,14 @@ class PartlyDone(UserError):
 def command(main: Callable[..., None]) -> Callable[..., None]:
     """Turn `UserError` into one line on stderr and its exit code; Ctrl-C into a hint how to go on.
 
+    A character that the terminal's encoding lacks is printed as an escape, as on stderr, and ends nothing.
     Everything else keeps its traceback: it is our mistake, not the user's.
     """
 
     @functools.wraps(main)
     def wrapped(*args: object, **kwargs: object) -> None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             main(*args, **kwargs)
         except UserError as error:

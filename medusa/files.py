@@ -159,7 +159,7 @@ def lock(directory: Path, purpose: str) -> Iterator[None]:
     """Hold `directory` for this process; the lock ends with the process, however that ends.
 
     Raises:
-        UserError: another process holds it.
+        UserError: another process holds it, or nothing can be written there.
     """
     with _lock(directory / ".lock", f"{directory}: another process is {purpose} here"):
         yield
@@ -170,7 +170,7 @@ def lock_file(path: Path, purpose: str) -> Iterator[None]:
     """Hold the name `path`, where a file is or will be, for this process.
 
     Raises:
-        UserError: another process holds it.
+        UserError: another process holds it, or nothing can be written there.
     """
     held = path.with_name(f".{path.name}.lock")
     with _lock(held, f"{path}: another process is {purpose} this file"):
@@ -191,6 +191,8 @@ def _lock(file: Path, refusal: str) -> Iterator[None]:
         held.acquire(timeout=0)
     except filelock.Timeout:
         raise UserError(f"{refusal}; wait for it or stop it first") from None
+    except OSError as error:  # a folder that is not ours to write to, a name that is too long
+        raise UserError(f"{file}: cannot be made ({error.strerror}); choose another path") from None
     try:
         yield
     finally:

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import pytest
 
 from medusa.errors import PartlyDone, UserError, command
@@ -42,5 +46,14 @@ def test_arguments_reach_the_command_and_success_exits_quietly(capsys: pytest.Ca
     assert capsys.readouterr() == ("", "")
 
 
-def test_names_that_are_not_utf_8_can_be_printed() -> None:
+def test_names_that_are_not_utf_8_or_steer_the_terminal_can_be_printed() -> None:
     assert str(UserError("a\udcff.wav: gone")) == "a\\udcff.wav: gone"
+    assert str(UserError("\x1b[2Ja\x00.wav: géné\u00a0\U0001f600")) == "\\x1b[2Ja\\x00.wav: géné\u00a0\U0001f600"
+
+
+def test_what_the_terminal_cannot_show_does_not_end_a_command() -> None:
+    code = r"from medusa.errors import command; command(lambda: print('géné \U0001f600 \udce9'))()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONIOENCODING": "latin-1"}, capture_output=True, check=True
+    )
+    assert done.stdout.decode("latin-1").strip() == "géné \\U0001f600 \\udce9"

@@ -89,7 +89,8 @@ def _require_free(out: Path) -> None:
     files = [path.relative_to(out).as_posix() for path in sorted(out.rglob("*")) if not path.is_dir()]
     if files and FILE not in files:
         raise UserError(f"--out {out}: holds something that is not a bundle; choose another folder")
-    known = {FILE, CARD, *read_json(out / FILE).get("files", {})} if files else set()
+    listed = read_json(out / FILE, "choose another folder").get("files") if files else {}
+    known = {FILE, CARD, *(listed if isinstance(listed, dict) else ())}
     if foreign := [name for name in files if name not in known]:
         raise UserError(
             f"--out {out}: holds {foreign[0]}, which is not of the bundle there; move it, or choose another"

@@ -50,7 +50,7 @@ class Predictions:
         identity: What makes two runs the same, so that one continues the other: the bundle, how recordings are cut.
 
     Raises:
-        UserError: `out` has another suffix, or is a folder.
+        UserError: `out` has another suffix or is a folder, or `plots` is a file.
     """
 
     def __init__(
@@ -62,6 +62,8 @@ class Predictions:
         self._failures: dict[Path, str] = {}
         self._done: set[Path] = set()
         self._partial = None
+        if plots is not None and plots.is_file():
+            raise UserError(f"--plot {plots}: a file; name a folder")
         if out is not None:
             if out.suffix not in (".csv", ".jsonl") or out.is_dir():
                 raise UserError(f"--out {out}: must be a file that ends in .csv or .jsonl")
@@ -81,13 +83,12 @@ class Predictions:
         if len(answer.segments) > 1 and self._timelines is not None:
             self._write_timeline(self._timelines / self._names[path], answer)
         if self._partial is not None:
-            try:
-                line = json.dumps([_stamp(path), _rounded(answer.summary())])
-            except OSError as error:
-                self._failures[path] = f"{path}: {error.strerror}: it was taken away while it was read"
+            stamp = _stamp(path)
+            if stamp is None:
+                self._failures[path] = f"{path}: it was taken away while it was read"
                 return
             with self._partial.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
+                file.write(json.dumps([stamp, _rounded(answer.summary())]) + "\n")
 
     def finish(self) -> None:
         """Turn what was collected into `out`, and end a run that is not whole.
@@ -123,7 +124,7 @@ class Predictions:
             for number, line in lines:
                 stamp, row = _done(partial, number, line)
                 path = asked.get(stamp["file"])
-                if path is not None and path.is_file() and _stamp(path) == stamp:
+                if path is not None and _stamp(path) == stamp:
                     self._done.add(path)
                     file.write(json.dumps([stamp, row]) + "\n")
 
@@ -169,9 +170,12 @@ def _rounded(row: Row) -> Row:
     return {key: round(value, DIGITS) if isinstance(value, float) else value for key, value in row.items()}
 
 
-def _stamp(path: Path) -> Row:
-    """Tells a file from what another run may find in its place."""
-    status = path.stat()
+def _stamp(path: Path) -> Row | None:
+    """Tells a file from what another run may find in its place; None where it is gone."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
     return {"file": str(path), "bytes": status.st_size, "changed": status.st_mtime_ns}
 
 
@@ -195,8 +199,9 @@ def _whole_lines(path: Path) -> Iterator[tuple[int, Any]]:
 
 def _done(path: Path, number: int, line: Any) -> tuple[Row, Row]:
     """Stamp and row of a line of `path`."""
-    if isinstance(line, list) and len(line) == 2 and all(isinstance(one, dict) for one in line) and "file" in line[0]:
-        return line[0], line[1]
+    match line:
+        case [{"file": str()} as stamp, {"FileName": str()} as row]:
+            return stamp, row
     raise _damaged(path, number)
 
 

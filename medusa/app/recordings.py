@@ -34,21 +34,31 @@ SUFFIXES = (*DECODED, *REPORTED)
 def find_recordings(paths: Sequence[Path]) -> list[Path]:
     """Files as they are named, folders searched to any depth in the order of names; each file once.
 
-    A name that is not there is kept, to be reported as a recording that cannot be read.
+    A name that is not there, or a link that leads nowhere, is kept, to be reported as a recording that cannot be
+    read.
 
     Raises:
         UserError: a folder holds no recording.
     """
     found: dict[Path, None] = {}
     for path in paths:
-        if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+        if _is_folder(path):
+            named = [file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES]
+            inside = sorted(file for file in named if not _is_folder(file))
             if not inside:
                 raise UserError(f"{path}: no recordings in this folder (looked for .wav, .flac, .mp3, …)")
             found |= dict.fromkeys(inside)
         else:
             found[path] = None
     return list(found)
+
+
+def _is_folder(path: Path) -> bool:
+    """As `Path.is_dir`, but a name that is too long, or that may not be looked at, is left for reading to report."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def output_names(recordings: Sequence[Path]) -> dict[Path, str]:

@@ -60,17 +60,25 @@ def run(args: argparse.Namespace) -> None:
                 predictions.add(path, answer)
                 if isinstance(answer, UserError):
                     if len(recordings) > 1:  # a single one is named by the command's end
-                        progress.write(f"failed: {answer}", file=sys.stderr)
+                        progress.write(f"failed: {_one_line(str(answer))}", file=sys.stderr)
                 elif args.out is None:
                     progress.write(table.line(answer), file=sys.stdout)
                 progress.update()
         if args.out is None:
-            print(f"?: the ensemble is unsure, its largest posterior is below {medusa.labelling.threshold:.2f}")
+            doubt = f"for the (reason) given or because its largest posterior is below {medusa.labelling.threshold:.2f}"
+            print(f"?: the ensemble is unsure, {doubt}")
         if args.plot is not None:
             print(f"plots of recordings longer than {LONGEST:.0f} s: {args.plot}")
         predictions.finish()
     if args.out is not None:
         print(f"predictions of {len(recordings)} recordings: {args.out}")
+
+
+def _one_line(text: str) -> str:
+    """Names and words come from anybody."""
+    from medusa.errors import printable
+
+    return " ".join(printable(text).split())
 
 
 def _segmenter(name: str) -> Segmenter:
@@ -90,20 +98,20 @@ class Table:
         self._attributes, self._head = attributes, True
 
     def line(self, answer: Answer) -> str:
-        """One recording; `?` where the ensemble is unsure."""
+        """One recording; `?` where the ensemble is unsure, and in brackets why if not by its posteriors."""
         from medusa.corpora.labels import ATTRIBUTE_NAMES
         from medusa.evaluation.plots import short
 
         row = answer.summary()
         head = "".join(f"{ATTRIBUTE_NAMES[name]:>11}" for name in self._attributes)
         numbers = "".join(f"{row[name]:11.1f}" for name in self._attributes)
-        words = row["Transcript"]
+        words = f"({row['Note']})" if row["Note"] else row["Transcript"]
+        file, emotion, words = map(_one_line, (row["FileName"], row["Emotion"], words))
         words = words if len(words) <= 40 else f"{words[:39]}…"
         lines = [f"{'recording':<30} {'emotion':<11}{'posterior':>9} {head}  transcript"] if self._head else []
         self._head = False
         sure = "?" if row["Unsure"] else " "
         lines.append(
-            f"{short(row['FileName'], 30):<30} {short(row['Emotion'], 11):<11}{row[row['Emotion']]:9.2f}{sure}"
-            f"{numbers}  {words}".rstrip()
+            f"{short(file, 30):<30} {short(emotion, 11):<11}{row[row['Emotion']]:9.2f}{sure}{numbers}  {words}".rstrip()
         )
         return "\n".join(lines)

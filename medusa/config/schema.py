@@ -66,7 +66,7 @@ class Layers(Section):
     before it.
     """
 
-    take: Annotated[list[int], Field(min_length=1)] = [-4, -3, -2, -1]
+    take: Annotated[list[int], Field(min_length=1, max_length=100)] = [-4, -3, -2, -1]
     combine: Literal["sum", "concat"] = "sum"
 
 
@@ -130,7 +130,7 @@ class Asr(Section):
     model: str
     revision: Revision | None = None
     language: Annotated[str, Field(pattern=r"^[a-z]{2,3}$")] | None = None
-    beam_size: Positive = 1
+    beam_size: Annotated[int, Field(ge=1, le=100)] = 1
     max_new_tokens: Positive = 224
     guards: Guards = Guards()
 

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 from medusa.app.bundle import write_bundle
 from medusa.app.description import read_description
 from medusa.errors import UserError
-from medusa.files import sha256
+from medusa.files import sha256, write_text
 from tests.app.conftest import Trained
 
 RUNS = Path("runs")
@@ -221,6 +221,14 @@ def test_a_folder_with_something_else_in_it_is_left_alone(old: Path) -> None:
     with pytest.raises(UserError, match=r"holds notes.txt, which is not of the bundle there"):
         write_bundle(RUNS, old, "both")
     assert tree(old) == before
+
+
+@pytest.mark.parametrize("text", ['{"files": 3}', '{"files": [[]]}', "{}"])
+def test_a_damaged_bundle_with_something_else_in_it_is_left_alone(own: Path, tmp_path: Path, text: str) -> None:
+    write_text(tmp_path / "b/bundle.json", text)
+    write_text(tmp_path / "b/notes.txt", "mine")
+    with pytest.raises(UserError, match=r"holds notes.txt, which is not of the bundle there"):
+        write_bundle(RUNS, tmp_path / "b")
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,14 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "weights not vouched for": (lambda told: told["files"].pop("soup/model.safetensors"), "is not among them"),
     "a store that is not described": (lambda told: told["features"].pop("wavlm"), "not all that member speech-text"),
     "no transcripts": (lambda told: told.update(transcripts=None), "transcripts: missing, but a member reads text"),
+    "a search that takes all memory": (
+        lambda told: told["transcripts"]["asr"].update(beam_size=10**6),
+        "asr: beam_size: Input should be less than or equal to 100",
+    ),
+    "layers that take all memory": (
+        lambda told: told["features"]["wavlm"]["layers"].update(take=[0] * 101),
+        "layers: take: List should have at most 100 items",
+    ),
     "no attributes known": (lambda told: told.update(attributes=["EmoX"]), "attributes: 0: String should match"),
 }
 

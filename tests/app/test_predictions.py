@@ -87,7 +87,8 @@ def test_the_terminal_shows_a_line_a_recording(
     predict(bundle, folder / clip_name(1), folder / clip_name(2))
     head, *lines, foot = capsys.readouterr().out.splitlines()
     threshold = f"{medusa.description.abstention.threshold:.2f}"
-    assert foot == f"?: the ensemble is unsure, its largest posterior is below {threshold}"
+    assert foot.startswith("?: the ensemble is unsure, for the (reason) given or")
+    assert foot.endswith(f"its largest posterior is below {threshold}")
     assert head.split() == ["recording", "emotion", "posterior", "arousal", "valence", "dominance", "transcript"]
     for line, row in zip(
         lines, medusa.predict([folder / clip_name(n) for n in (1, 2)]).to_dict("records"), strict=True
@@ -127,7 +128,11 @@ def test_when_every_file_is_broken_nothing_is_written(
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [(["--out", "table.xlsx"], "must be a file that ends in .csv or .jsonl"), ([], "no recordings")],
+    [
+        (["--out", "table.xlsx"], "must be a file that ends in .csv or .jsonl"),
+        (["--plot", __file__], "a file; name a folder"),
+        ([], "no recordings"),
+    ],
 )
 def test_mistakes_are_one_line(
     bundle: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
@@ -179,6 +184,31 @@ def test_a_header_is_no_formula_either() -> None:
     assert csv_text([{"=1+1": "@x", "b": 2}]) == "'=1+1,b\n'@x,2\n"
 
 
+@pytest.mark.parametrize("out", ["a.wav/out.csv", f"{'x' * 300}.csv"])
+def test_where_nothing_can_be_written_is_one_line(
+    bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str], out: str
+) -> None:
+    (folder / "a.wav").touch()
+    told = refusal(capsys, 2, bundle, folder / clip_name(1), "--out", folder / out)
+    assert "choose another path" in told
+    assert told.count("\n") == 1
+
+
+def test_names_do_not_steer_the_terminal_and_silence_is_called_so(
+    bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scipy.io.wavfile.write(folder / "a\x1b[2J\nb.wav", 16_000, np.zeros(8_000, np.float32))
+    (folder / "c\x1b\nd.wav").write_text("no audio")
+    with pytest.raises(SystemExit):
+        predict(bundle, folder)
+    out, err = capsys.readouterr()
+    assert "\x1b" not in out + err
+    (line,) = [line for line in out.splitlines() if "\\x1b[2J b.wav" in line]
+    assert line.endswith("(silent)")
+    assert "?" in line
+    assert sum("\\x1b d.wav: cannot be decoded" in line for line in err.splitlines()) >= 1
+
+
 def test_a_second_command_may_not_write_the_same_file(
     bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -188,7 +218,10 @@ def test_a_second_command_may_not_write_the_same_file(
     predict(bundle, folder, "--out", folder / "out.csv")
 
 
-@pytest.mark.parametrize("line", [b'{"torn', b"[1]", b'[{"bytes": 1}, {}]', b"[" * 5000, b"\xff"])
+@pytest.mark.parametrize(
+    "line",
+    [b'{"torn', b"[1]", b'[{"bytes": 1}, {}]', b'[{"file": []}, {}]', b'[{"file": "a"}, {}]', b"[" * 5000, b"\xff"],
+)
 def test_damaged_work_of_an_earlier_run_is_named(
     bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, line: bytes
 ) -> None:

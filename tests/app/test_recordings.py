@@ -18,6 +18,13 @@ def test_folders_are_searched_to_any_depth_and_each_file_comes_once(tmp_path: Pa
         find_recordings([tmp_path / "empty"])
 
 
+def test_what_cannot_be_read_is_kept_to_be_reported(tmp_path: Path) -> None:
+    (tmp_path / "link.wav").symlink_to("nowhere")
+    (tmp_path / "folder.wav").mkdir()
+    too_long = tmp_path / ("x" * 300 + ".wav")
+    assert find_recordings([tmp_path, too_long]) == [tmp_path / "link.wav", too_long]
+
+
 def test_names_tell_recordings_apart() -> None:
     paths = [Path("r/one/a.wav"), Path("r/two/a.wav"), Path("r/one/b.wav"), Path("r/one/b.mp3"), Path("r/c.d.wav")]
     assert list(output_names(paths).values()) == ["one/a", "two/a", "one/b.wav", "one/b.mp3", "c.d"]
