@@ -93,14 +93,18 @@ def build_page(medusa: Medusa, recordings: Path) -> FastAPI:
             with gradio.Column(scale=2, min_width=300):
                 clip = gradio.Audio(sources=["upload", "microphone"], type="filepath", label="Clip", buttons=[])
                 _refuse_links(clip)
-                button = gradio.Button("Which emotion?", variant="primary")
+                button = gradio.Button("Which emotion?", variant="primary", interactive=False)
                 gradio.HTML(limits_html(MEGABYTES, MINUTES), padding=False)
             with gradio.Column(scale=3, min_width=300):
                 answer = gradio.HTML(EMPTY, padding=False)
         timeline = gradio.HTML(padding=False)
         said = [answer, timeline]
         button.click(functools.partial(judge, medusa), clip, said, api_visibility="private", show_progress_on=answer)
-        clip.change(lambda: (EMPTY, ""), None, said, api_visibility="private", show_progress="hidden", queue=False)
+        # Who asks before a recording has arrived would see the answer replaced by nothing when it does.
+        clip.change(
+            lambda recording: (EMPTY, "", gradio.Button(interactive=recording is not None)),
+            clip, [*said, button], api_visibility="private", show_progress="hidden", queue=False,
+        )  # fmt: skip
     blocks.queue(default_concurrency_limit=1, max_size=QUEUE, api_open=False)
     # Else gradio would take and hand out any file that a request names: it checks that a file was uploaded here only
     # where it started the server itself.
