@@ -11,7 +11,16 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from medusa.config.schema import DeepSERConfig, ExtractConfig, MetaConfig, Name, Positive, Section, TranscribeConfig
+from medusa.config.schema import (
+    DeepSERConfig,
+    ExtractConfig,
+    Fraction,
+    MetaConfig,
+    Name,
+    Positive,
+    Section,
+    TranscribeConfig,
+)
 from medusa.errors import UserError
 from medusa.files import copy_file, read_json, sha256, write_json
 
@@ -42,7 +51,7 @@ InnerPath = Annotated[str, AfterValidator(_stays_inside)]
 COLUMNS = ("FileName", "Seconds", "Start", "End", "Transcript", "Emotion", "Agreement", "Unsure", "Note")
 """Of the tables of answers, beside emotions, attributes and members; no emotion can have such a name."""
 
-Share = Annotated[float, Field(ge=0.0, le=1.0)] | None
+Share = Fraction | None
 
 
 class BundledMember(Section):
@@ -60,8 +69,8 @@ class Abstention(Section):
     The threshold is the quantile `share` of the largest posteriors of the rows of `partition`.
     """
 
-    threshold: float
-    share: float
+    threshold: Fraction
+    share: Fraction
     partition: str
     accuracy_sure: Share
     """Of the rows with consensus at or above the threshold; null where there is none."""

@@ -88,6 +88,10 @@ CHANGES: dict[str, tuple[Change, str]] = {
         lambda told: told["features"]["wavlm"]["layers"].update(take=[0] * 101),
         "layers: take: List should have at most 100 items",
     ),
+    "a threshold that is no posterior": (
+        lambda told: told["abstention"].update(threshold=-1e308),
+        "abstention: threshold: Input should be greater than or equal to 0",
+    ),
     "no attributes known": (lambda told: told.update(attributes=["EmoX"]), "attributes: 0: String should match"),
 }
 
