@@ -45,7 +45,7 @@ def main() -> None:
 
     loading = median_of(load, args.repeats, record)
     medusa = load()
-    record.about["members"] = len(medusa.labelling.members)
+    record.settings["members"] = len(medusa.labelling.members)
     with tempfile.TemporaryDirectory() as folder:
         five = Path(folder) / "five.wav"
         write_wav(five, np.concatenate([read_audio(clip) for clip in clips])[: 5 * SAMPLE_RATE])

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from medusa.device import describe_device
-from medusa.files import write_json
+from medusa.files import read_json, write_json
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -26,10 +26,12 @@ RESULTS = Path(__file__).parent / "results"
 class Record:
     """One benchmark's figures on one device, written after each: what was measured is not lost.
 
+    Figures that another run measured on the same device and libraries stay in the file until they are measured anew.
+
     Args:
         name: Of the file.
         device: Where it computes.
-        **settings: What else it was run with.
+        **settings: What else it was run with; stands with every figure, beside the date.
     """
 
     def __init__(self, name: str, device: torch.device, **settings: Any) -> None:
@@ -42,14 +44,18 @@ class Record:
             "processor": processor(),
             "torch": torch.__version__,
             "python": platform.python_version(),
-            "date": datetime.date.today().isoformat(),
-            **settings,
         }
+        self.settings = {"date": datetime.date.today().isoformat(), **settings}
+        earlier = read_json(self.file) if self.file.exists() else {}
+        if {key: earlier.get(key) for key in self.about} == self.about:
+            self.figures = earlier["figures"]
 
     def figure(self, name: str, ratio: float, targets: Mapping[str, float] | None = None, **details: Any) -> None:
         """Keep and print one figure; `targets` by device type (cpu, cuda), `details` in units that their names say."""
         target = (targets or {}).get(self.device.type)
-        self.figures[name] = {"ratio": _rounded(ratio), "target": _rounded(target), **_rounded(details)}
+        self.figures[name] = {
+            "ratio": _rounded(ratio), "target": _rounded(target), **self.settings, **_rounded(details),
+        }  # fmt: skip
         write_json(self.file, {**self.about, "figures": self.figures})
         verdict = "" if target is None else f"  (target {target:.4g}: {'met' if ratio >= target else 'MISSED'})"
         print(f"{name:<44}{ratio:>9.3g}{verdict}", flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from pathlib import Path
 
@@ -23,11 +24,16 @@ def test_figures_are_kept_one_by_one_with_the_target_of_the_device(
     kept.figure("epoch", 0.95, {"cpu": 0.9})
     kept.figure("free", 1.0)
     written = json.loads((tmp_path / "cpu" / "speed.json").read_text())
-    assert written["steps"] == 3
+    today = datetime.date.today().isoformat()
     assert written["figures"]["step"] == {
-        "ratio": 2.5, "target": 3, "rows": [{"variant": "naive", "clips_per_second": 0.1235}],
+        "ratio": 2.5, "target": 3, "date": today, "steps": 3,
+        "rows": [{"variant": "naive", "clips_per_second": 0.1235}],
     }  # fmt: skip
     assert written["figures"]["free"]["target"] is None
+    Record("speed", CPU, steps=5).figure("free", 2.0)
+    later = json.loads((tmp_path / "cpu" / "speed.json").read_text())["figures"]
+    assert [later[name]["ratio"] for name in ("step", "epoch", "free")] == [2.5, 0.95, 2.0]
+    assert [later[name]["steps"] for name in ("step", "epoch", "free")] == [3, 3, 5]
     printed = capsys.readouterr().out
     assert "MISSED" in printed.splitlines()[0]
     assert "met" in printed.splitlines()[2]
