@@ -7,8 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -121,20 +120,18 @@ def write_csv(path: Path, table: pd.DataFrame, float_format: str | None = None) 
     write_text(path, table.to_csv(index=False, lineterminator="\n", float_format=float_format))
 
 
-def read_csv(path: Path, remedy: str = "check the path", numbers: Iterable[str] = ()) -> pd.DataFrame:
+def read_csv(path: Path, remedy: str = "check the path") -> pd.DataFrame:
     """Read a CSV as text columns (empty cells become ""), tolerant of a byte-order mark.
 
     Args:
         path: The file.
         remedy: What the user can do if it is missing, as the end of the sentence.
-        numbers: Columns to read as float64, which is three times as fast; as text after all, for the caller to say
-            where, if one of them holds anything but numbers.
 
     Raises:
         UserError: missing, not UTF-8, empty, or not a table.
     """
     try:
-        table = _parse_csv(path, numbers)
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; {remedy}") from None
     except OSError as error:
@@ -149,14 +146,6 @@ def read_csv(path: Path, remedy: str = "check the path", numbers: Iterable[str] 
     if not isinstance(table.index, pd.RangeIndex):  # pandas takes the first cells for an index then
         raise UserError(f"{path}: rows have more cells than the header has names; quote cells that hold commas")
     return table
-
-
-def _parse_csv(path: Path, numbers: Iterable[str]) -> pd.DataFrame:
-    types: defaultdict[str, type] = defaultdict(lambda: str, dict.fromkeys(numbers, float))
-    try:
-        return pd.read_csv(path, dtype=types, keep_default_na=False, encoding="utf-8-sig")
-    except ValueError:  # a cell that is no number; or no table at all, and reading as text says that too
-        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
 
 
 def sha256(path: Path) -> str:

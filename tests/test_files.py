@@ -156,15 +156,6 @@ class TestCsv:
         path = tmp_path_factory.mktemp("csv") / "a.csv"
         write_csv(path, pd.DataFrame({"value": values}))
         assert [float(cell) for cell in read_csv(path)["value"]] == values
-        assert read_csv(path, numbers=["value"])["value"].tolist() == values
-
-    @pytest.mark.parametrize("cell", ["nan", "", "zero", "True", "1_000", "0x10"])
-    def test_a_column_with_a_cell_that_is_no_number_stays_text(self, tmp_path: Path, cell: str) -> None:
-        (tmp_path / "a.csv").write_text(f'name,a,b\n1,2,3\nNA,"{cell}",4\n', encoding="utf-8")
-        assert read_csv(tmp_path / "a.csv", numbers=["a", "c"])["a"].tolist() == ["2", cell]
-        table = read_csv(tmp_path / "a.csv", numbers=["b", "c"])
-        assert (table["name"].tolist(), table["b"].tolist()) == (["1", "NA"], [3.0, 4.0])
-        assert table["b"].dtype == "float64"
 
     @pytest.mark.parametrize(
         ("content", "complaint"),

@@ -222,10 +222,6 @@ class _Check:
         """The columns as floats, shape (rows, columns); an empty cell is NaN, anything but a number is refused."""
         values = np.empty((len(raw), len(columns)), dtype=np.float64)
         for position, column in enumerate(columns):
-            if raw[column].dtype == np.float64:
-                values[:, position] = raw[column]
-                self.refuse(np.isinf(values[:, position]), column, "not a finite number", raw[column])
-                continue
             cells = raw[column].to_numpy(dtype=object)
             empty = np.asarray(raw[column].isna() | (raw[column] == ""), dtype=bool)
             try:

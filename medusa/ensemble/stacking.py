@@ -11,7 +11,6 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,7 @@ import torch
 
 from medusa.corpora.labels import Labels
 from medusa.ensemble.posteriors import Stack
-from medusa.ensemble.together import Fit, Rows, predict_rows, train_epoch
+from medusa.ensemble.together import Fit, Rows, predict_together, train_epoch
 from medusa.errors import UserError
 from medusa.files import read_json, sha256, write_json
 from medusa.metrics import balanced_macro_f1
@@ -72,7 +71,6 @@ def fit_seeds(
     fits = {fit.seed: fit for fit in new_fits(config, stack, rows.inputs.device)}
     states = {seed: runs[seed].resume(fit.model, fit.optimizer) for seed, fit in fits.items()}
     patience = config.training.patience if held_out is not None else None
-    pool = ThreadPoolExecutor(len(fits))
     try:
         while going := [seed for seed, state in states.items() if not state.finished]:
             # Seeds of a run that was killed may be an epoch apart.
@@ -82,31 +80,23 @@ def fit_seeds(
             losses = train_epoch([*fits.values()], rows, config, epoch, chosen)
             scores = _scores(chosen, held_out)
             seconds = time.perf_counter() - started
-            writing = []
             for fit, loss, score in zip(chosen, losses, scores, strict=True):
-                state = states[fit.seed]
+                state, run = states[fit.seed], runs[fit.seed]
                 row = {"epoch": epoch, "stage": 3, **loss, **score}
                 improved = note_epoch(state, row, next(iter(score.values()), float(epoch)), epochs, patience)
-                # Side by side, since a disk confirms many files as fast as one, and an epoch may take less than they.
-                writing.append(pool.submit(_keep, runs[fit.seed], fit, state, improved, seconds))
-            for one in writing:
-                one.result()
+                run.record(state, seconds)
+                run.keep(fit.model, fit.optimizer, state, improved)
     finally:
-        pool.shutdown()
         for run in runs.values():
             run.close()
     return states
 
 
-def _keep(run: RunDirectory, fit: Fit, state: TrainingState, improved: bool, seconds: float) -> None:
-    run.record(state, seconds)
-    run.keep(fit.model, fit.optimizer, state, improved)
-
-
 def _scores(fits: Sequence[Fit], held_out: Rows | None) -> list[dict[str, float]]:
     if held_out is None:
         return [{} for _ in fits]
-    return [selection_scores(predict_rows(fit.model, held_out.inputs), held_out.targets) for fit in fits]
+    predicted = predict_together([fit.model for fit in fits], held_out.inputs)
+    return [selection_scores(own, held_out.targets) for own in predicted]
 
 
 def meta_identity(config: MetaConfig, files: dict[str, Path]) -> dict[str, Any]:
@@ -158,8 +148,8 @@ def _left_out_curves(
         fits = new_fits(config, stack, device)
         for epoch in range(epochs):
             train_epoch(fits, rows, config, epoch)
-            for number, fit in enumerate(fits):
-                predicted[number, epoch, left_out] = predict_rows(fit.model, rest.inputs).probabilities.argmax(axis=1)
+            for number, own in enumerate(predict_together([fit.model for fit in fits], rest.inputs)):
+                predicted[number, epoch, left_out] = own.probabilities.argmax(axis=1)
     scored = targets.classes >= 0
     return [
         [balanced_macro_f1(targets.classes[scored], row[scored], classes) for row in of_seed] for of_seed in predicted

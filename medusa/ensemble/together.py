@@ -6,13 +6,11 @@ seed's loss: so the seeds train as they would one by one, in the same draws, at 
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from medusa.errors import UserError
@@ -54,18 +52,6 @@ class Rows:
         )
 
 
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Stage 3's products are so small that a second CPU thread costs more waiting than it takes work off."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-@_one_thread()
 def train_epoch(
     fits: Sequence[Fit], rows: Rows, config: MetaConfig, epoch: int, going: Sequence[Fit] | None = None
 ) -> list[dict[str, float]]:
@@ -96,10 +82,9 @@ def train_epoch(
     losses = []
     for start in range(0, order.shape[1], training.batch_size):
         chosen = order[:, start : start + training.batch_size]
-        # F.embedding takes rows by number as indexing does, at a third of the time.
-        x, soft, attributes = (F.embedding(chosen, own) for own in (rows.inputs, rows.soft, rows.attributes))
+        prediction = _outputs(weights, rows.inputs[chosen], num_classes)
         terms = multitask_loss(
-            _outputs(weights, x, num_classes), soft, attributes, config.loss.emotion, config.loss.attributes, None
+            prediction, rows.soft[chosen], rows.attributes[chosen], config.loss.emotion, config.loss.attributes, None
         )
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(terms.total.sum())
@@ -119,12 +104,12 @@ def train_epoch(
     return [{**dict(zip(names, own.tolist(), strict=True)), "rows": order.shape[1]} for _, own in of_going]
 
 
-@_one_thread()
 @torch.no_grad()
-def predict_rows(model: MetaClassifier, inputs: Tensor) -> Predictions:
-    """What a model says of all rows, in one product; inputs (rows, inputs)."""
-    prediction = model(inputs)
-    return Predictions(prediction.logits.softmax(dim=-1).cpu().numpy(), prediction.attributes.cpu().numpy())
+def predict_together(models: Sequence[MetaClassifier], inputs: Tensor) -> list[Predictions]:
+    """What each model says of all rows; inputs (rows, inputs)."""
+    prediction = _outputs(_side_by_side(models), inputs.expand(len(models), -1, -1), models[0].num_emotions)
+    probabilities, attributes = prediction.logits.softmax(dim=-1).cpu(), prediction.attributes.cpu()
+    return [Predictions(*own) for own in zip(probabilities.numpy(), attributes.numpy(), strict=True)]
 
 
 def _side_by_side(models: Sequence[MetaClassifier]) -> list[nn.Parameter]:
