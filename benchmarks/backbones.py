@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def write_backbone(folder: Path, name: str, layers: int | None = None) -> Path:
     }[name]()  # fmt: skip
     built.save_pretrained(folder)
     if KINDS[name] == "text":
-        _tokenizer().save_pretrained(folder)
+        word_tokenizer(WORDS).save_pretrained(folder)
     elif KINDS[name] == "whisper":
         hf.WhisperFeatureExtractor(feature_size=128).save_pretrained(folder)
     else:
@@ -59,12 +60,14 @@ def write_backbone(folder: Path, name: str, layers: int | None = None) -> Path:
     return folder
 
 
-def _tokenizer() -> Any:
+def word_tokenizer(words: Sequence[str]) -> Any:
     """One token a word; <s> … </s> around the text."""
-    vocabulary = {word: number for number, word in enumerate(["<s>", "<pad>", "</s>", "<unk>", *WORDS])}
-    words = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    words.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
+    vocabulary = {word: number for number, word in enumerate(["<s>", "<pad>", "</s>", "<unk>", *words])}
+    splitter = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    splitter.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    splitter.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
     return hf.PreTrainedTokenizerFast(
-        tokenizer_object=words, bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>"
+        tokenizer_object=splitter, bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>"
     )

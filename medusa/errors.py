@@ -24,6 +24,16 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
+def one_line(text: str) -> str:
+    """Text that may come from anybody, `printable` and with single spaces."""
+    return " ".join(printable(text).split())
+
+
+def reason(error: BaseException) -> str:
+    """What a library says went wrong, as the end of a sentence: its kind and the first line of its message."""
+    return f"{type(error).__name__}: {error}".strip().split("\n")[0]
+
+
 class UserError(Exception):
     """A mistake in a config, a file or a command line that the user can mend.
 
@@ -56,7 +66,7 @@ def command(main: Callable[..., None]) -> Callable[..., None]:
         try:
             main(*args, **kwargs)
         except UserError as error:
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+            print(f"error: {one_line(str(error))}", file=sys.stderr)
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
             print("stopped: what was finished is kept; the same command continues from there", file=sys.stderr)

@@ -208,7 +208,7 @@ class TestInside:
     def test_names_below_the_root(self, name: str, tmp_path: Path) -> None:
         assert inside(tmp_path, name).resolve().is_relative_to(tmp_path.resolve())
 
-    @pytest.mark.parametrize("name", ["..", "../a.wav", "x/../../a.wav", "/etc/passwd", "link/a.wav"])
+    @pytest.mark.parametrize("name", ["..", "../a.wav", "x/../../a.wav", "/elsewhere/a.wav", "link/a.wav"])
     def test_names_that_leave_it(self, name: str, tmp_path: Path) -> None:
         root = tmp_path / "root"
         root.mkdir()

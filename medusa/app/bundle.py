@@ -20,6 +20,7 @@ from medusa.corpora.labels import PARTITIONS, read_labels
 from medusa.ensemble.posteriors import member_files
 from medusa.ensemble.stacking import meta_identity
 from medusa.errors import UserError
+from medusa.evaluation.datacard import read_about
 from medusa.files import atomic_folder, copy_file, inside, read_json, sha256, write_json, write_text
 from medusa.provenance import provenance
 from medusa.training.checkpoint import RunDirectory
@@ -30,14 +31,14 @@ PATH_KEYS = ("_name_or_path", "name_or_path", "special_tokens_map_file", "tokeni
 """Of pretrained models' settings: where they once lay on somebody's disk; nothing reads them."""
 
 
-def write_bundle(runs: Path, out: Path, ensemble: str | None = None, title: str = "") -> Description:
+def write_bundle(runs: Path, out: Path, ensemble: str | None = None, title: str | None = None) -> Description:
     """Write a bundle of one trained ensemble; whatever fails, a bundle that was there stays.
 
     Args:
         runs: Folder with `members/` and `ensembles/`.
         out: A folder that is not there yet, empty, or a bundle to be replaced.
         ensemble: Name of its run; None: the one with most members.
-        title: One sentence on what it was trained on, for the model card.
+        title: One sentence on what it was trained on, for the model card; None: what its corpus says of itself.
 
     Raises:
         UserError: a run is missing, unfinished or older than what it was made from, features or transcripts cannot
@@ -59,7 +60,7 @@ def write_bundle(runs: Path, out: Path, ensemble: str | None = None, title: str 
         write_hub_config(fresh)
         description = Description(
             name=config.run_directory.name,
-            title=" ".join(title.split()),
+            title=" ".join((read_about(config.paths.labels) if title is None else title).split()),
             emotions=list(labels.emotions),
             attributes=list(labels.attributes),
             members=[_bundled(runs, name, member) for name, member in members.items()],

@@ -3,36 +3,22 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from medusa.app.description import Abstention, Score, Scores
-from medusa.config.load import load_config
 from medusa.config.schema import MetaConfig
 from medusa.corpora.labels import Labels
 from medusa.ensemble.posteriors import read_posteriors
 from medusa.errors import UserError
-from medusa.evaluation.datacard import read_about
 from medusa.files import read_csv
 from medusa.metrics import ccc, confusion, per_class_f1
 from medusa.training.evaluate import selection_partition
 
 UNSURE_SHARE = 0.2
 """Share of held-out rows that the ensemble calls itself unsure of."""
-
-
-def read_abouts(runs: Path, ensemble: str | None) -> str:
-    """What the corpora of all ensembles of `runs`, or of the named one, say of themselves, each sentence once.
-
-    Raises:
-        UserError: an ensemble's config or a data card is damaged.
-    """
-    configs = [one for one in sorted(runs.glob("ensembles/*/config.yaml")) if ensemble in (None, one.parent.name)]
-    corpora = {load_config(MetaConfig, [one]).paths.labels: None for one in configs}
-    return " ".join(dict.fromkeys(about for labels in corpora if (about := read_about(labels))))
 
 
 def read_scores(config: MetaConfig, labels: Labels) -> Scores:

@@ -28,7 +28,8 @@ from medusa.config.schema import Compute, ExtractConfig, TranscribeConfig
 from medusa.device import prepare_device
 from medusa.ensemble.posteriors import Stack
 from medusa.ensemble.stacking import build_metaclassifier
-from medusa.errors import UserError
+from medusa.ensemble.together import predict_together
+from medusa.errors import UserError, reason
 from medusa.features.asr import load_recognizer
 from medusa.features.backbones import FeatureBackbone, load_backbone
 from medusa.features.recognizer import Recognizer
@@ -36,7 +37,7 @@ from medusa.features.store import storable
 from medusa.models.deepser import DeepSER
 from medusa.models.metaclassifier import MetaClassifier
 from medusa.training.checkpoint import load_weights, require_architecture
-from medusa.training.data import FeatureExamples, StackedExamples, Targets
+from medusa.training.data import FeatureExamples, Targets
 from medusa.training.evaluate import predict
 from medusa.training.member import build_model
 
@@ -179,7 +180,7 @@ class Medusa(ModelHubMixin, library_name="medusa-ser", tags=["speech-emotion-rec
         ids = [str(number) for number in range(len(pieces))]
         stores = self._features([name for name, _ in pieces], clips, texts)
         stack = self._stack(ids, stores)
-        soup = predict(self._soup, StackedExamples(self._nothing(ids), stack.inputs), BATCH)
+        (soup,) = predict_together([self._soup], torch.from_numpy(stack.inputs).to(self.device))
         # A linear layer may leave the scale; what is reported stays on it.
         return _Said(texts, soup.probabilities, soup.attributes.clip(1, 7), stack.posteriors)
 
@@ -268,8 +269,7 @@ def _usable(model: str) -> Iterator[None]:
         # A panic of the tokenizers' Rust is no Exception, and no module exports its class.
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
-        reason = f"{type(error).__name__}: {error}".strip().split("\n")[0]
-        raise UserError(f"{model}: loaded, but does not compute ({reason}); get the bundle anew") from None
+        raise UserError(f"{model}: loaded, but does not compute ({reason(error)}); get the bundle anew") from None
 
 
 Network = TypeVar("Network", bound=torch.nn.Module)
@@ -288,9 +288,8 @@ def _download(model_id: str, **options: Any) -> Path:
     try:
         return Path(snapshot_download(model_id, **options))
     except (OSError, HFValidationError) as error:
-        reason = str(error).strip().split("\n")[0]
         raise UserError(
-            f"{model_id}: no such folder, and not to be had from the hub ({reason}); "
+            f"{model_id}: no such folder, and not to be had from the hub ({reason(error)}); "
             "make a bundle with: python -m medusa bundle RUNS --out DIR"
         ) from None
 

@@ -28,10 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write the bundle and say how to use it."""
     from medusa.app.bundle import write_bundle
-    from medusa.app.figures import read_abouts
 
-    about = read_abouts(args.runs, args.ensemble) if args.about is None else args.about
-    description = write_bundle(args.runs, args.out, args.ensemble, about)
+    description = write_bundle(args.runs, args.out, args.ensemble, args.about)
     size = sum(file.stat().st_size for file in args.out.rglob("*") if file.is_file())
     count = len(description.members)
     print(f"ensemble {description.name}: {count} member{'s' if count > 1 else ''}, {size / 1e6:.0f} MB")

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
     from medusa.app.predictions import open_predictions
     from medusa.app.recordings import find_recordings
     from medusa.app.segments import LONGEST
-    from medusa.errors import UserError
+    from medusa.errors import UserError, one_line
     from medusa.files import sha256
 
     recordings, cut = find_recordings(args.recordings), _segmenter(args.segments)
@@ -60,11 +60,11 @@ def run(args: argparse.Namespace) -> None:
                 predictions.add(path, answer)
                 if isinstance(answer, UserError):
                     if len(recordings) > 1:  # a single one is named by the command's end
-                        progress.write(f"failed: {_one_line(str(answer))}", file=sys.stderr)
+                        progress.write(f"failed: {one_line(str(answer))}", file=sys.stderr)
                 elif args.out is None:
                     progress.write(table.line(answer), file=sys.stdout)
                 progress.update()
-        if args.out is None:
+        if not table.empty:
             doubt = f"for the (reason) given or because its largest posterior is below {medusa.labelling.threshold:.2f}"
             print(f"?: the ensemble is unsure, {doubt}")
         if args.plot is not None:
@@ -72,13 +72,6 @@ def run(args: argparse.Namespace) -> None:
         predictions.finish()
     if args.out is not None:
         print(f"predictions of {len(recordings)} recordings: {args.out}")
-
-
-def _one_line(text: str) -> str:
-    """Names and words come from anybody."""
-    from medusa.errors import printable
-
-    return " ".join(printable(text).split())
 
 
 def _segmenter(name: str) -> Segmenter:
@@ -95,21 +88,22 @@ class Table:
     """Answers as lines of equal columns, the head before the first."""
 
     def __init__(self, attributes: list[str]) -> None:
-        self._attributes, self._head = attributes, True
+        self._attributes, self.empty = attributes, True
 
     def line(self, answer: Answer) -> str:
         """One recording; `?` where the ensemble is unsure, and in brackets why if not by its posteriors."""
         from medusa.corpora.labels import ATTRIBUTE_NAMES
+        from medusa.errors import one_line
         from medusa.evaluation.plots import short
 
         row = answer.summary()
         head = "".join(f"{ATTRIBUTE_NAMES[name]:>11}" for name in self._attributes)
         numbers = "".join(f"{row[name]:11.1f}" for name in self._attributes)
         words = f"({row['Note']})" if row["Note"] else row["Transcript"]
-        file, emotion, words = map(_one_line, (row["FileName"], row["Emotion"], words))
+        file, emotion, words = map(one_line, (row["FileName"], row["Emotion"], words))
         words = words if len(words) <= 40 else f"{words[:39]}…"
-        lines = [f"{'recording':<30} {'emotion':<11}{'posterior':>9} {head}  transcript"] if self._head else []
-        self._head = False
+        lines = [f"{'recording':<30} {'emotion':<11}{'posterior':>9} {head}  transcript"] if self.empty else []
+        self.empty = False
         sure = "?" if row["Unsure"] else " "
         lines.append(
             f"{short(file, 30):<30} {short(emotion, 11):<11}{row[row['Emotion']]:9.2f}{sure}{numbers}  {words}".rstrip()

@@ -12,11 +12,10 @@ import torch
 from medusa.corpora.labels import Labels
 from medusa.ensemble.posteriors import Stack
 from medusa.ensemble.stacking import build_metaclassifier
+from medusa.ensemble.together import predict_together
 from medusa.ensemble.voting import majority_vote, soft_vote
 from medusa.metrics import accuracy, balanced_macro_f1, macro_f1
 from medusa.training.checkpoint import load_weights
-from medusa.training.data import StackedExamples, Targets
-from medusa.training.evaluate import predict
 
 if TYPE_CHECKING:
     from medusa.config.schema import MetaConfig
@@ -47,12 +46,11 @@ def combine(config: MetaConfig, stack: Stack, device: torch.device) -> dict[str,
         "soft": Combined(mean, attributes, mean.argmax(axis=1)),
     }
     checkpoints = {f"seed-{seed}": Path(f"seed-{seed}") / "best" for seed in config.seeds} | {"soup": Path("soup")}
-    unlabelled = Targets(stack.ids, stack.posteriors[:, 0], attributes, np.full(len(stack.ids), -1))
-    examples = StackedExamples(unlabelled, stack.inputs)
+    inputs = torch.from_numpy(stack.inputs).to(device)
     for technique, checkpoint in checkpoints.items():
         model = build_metaclassifier(config, stack, config.seeds[0], device)
         load_weights(model, config.run_directory / checkpoint)
-        probabilities, raw = predict(model, examples, batch_size=4096)
+        ((probabilities, raw),) = predict_together([model], inputs)
         # A linear layer may leave the scale; what is reported stays on it.
         combined[technique] = Combined(probabilities, raw.clip(1, 7), probabilities.argmax(axis=1))
     return combined

@@ -82,8 +82,7 @@ def fit_seeds(
             seconds = time.perf_counter() - started
             for fit, loss, score in zip(chosen, losses, scores, strict=True):
                 state, run = states[fit.seed], runs[fit.seed]
-                row = {"epoch": epoch, "stage": 3, **loss, **score}
-                improved = note_epoch(state, row, next(iter(score.values()), float(epoch)), epochs, patience)
+                improved = note_epoch(state, {"epoch": epoch, "stage": 3, **loss}, score, epochs, patience)
                 run.record(state, seconds)
                 run.keep(fit.model, fit.optimizer, state, improved)
     finally:

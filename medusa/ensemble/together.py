@@ -1,11 +1,12 @@
 """Stage 3 for several seeds at once: their meta-classifiers side by side as one batched network (paper 3.5, 3.6).
 
 AdamW acts on every weight by itself, and the sum of the seeds' losses has in each seed's weights the gradient of that
-seed's loss: so the seeds train as they would one by one, in the same draws, at the cost of one.
+seed's loss: so the seeds train as they would one by one, in the same draws, in one pass.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -92,16 +93,18 @@ def train_epoch(
         losses.append(torch.stack(terms).detach() * chosen.shape[1])
     _scatter_state(fits, going, weights, optimizer)
 
-    means = (torch.stack(losses).sum(dim=0) / order.shape[1]).T.cpu()  # (fits, 3)
-    of_going = [(fit, own) for fit, own in zip(fits, means, strict=True) if fit in going]
-    for fit, own in of_going:
-        if not own.isfinite().all():
+    means = (torch.stack(losses).sum(dim=0) / order.shape[1]).T.tolist()  # of each fit, as in LossTerms
+    kept = []
+    for fit, (total, emotion, attributes) in zip(fits, means, strict=True):
+        if fit not in going:
+            continue
+        if not math.isfinite(total):
             raise UserError(
                 f"seed {fit.seed}: loss is not finite at epoch {epoch + 1}; the last checkpoint is kept: "
                 "lower training.learning_rate"
             )
-    names = ("loss", "loss_emotion", "loss_attributes")
-    return [{**dict(zip(names, own.tolist(), strict=True)), "rows": order.shape[1]} for _, own in of_going]
+        kept.append({"loss": total, "loss_emotion": emotion, "loss_attributes": attributes, "rows": order.shape[1]})
+    return kept
 
 
 @torch.no_grad()

@@ -1,7 +1,6 @@
 """The convolutions below speech models as matrix products, with the values of a frame side by side in memory.
 
-transformers keeps time innermost, and turns it round and back for the norm after every convolution: that and the slower
-products were a fifth of the time of WavLM's first four layers on a CPU.
+transformers keeps time innermost, and turns it round and back for the norm after every convolution.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from transformers.utils.hub import cached_file, extract_commit_hash
 
 from medusa.audio import SAMPLE_RATE
 from medusa.config.schema import Compute
-from medusa.errors import UserError
+from medusa.errors import UserError, reason
 from medusa.files import read_json, sha256
 
 LARGEST, DEEPEST, FINEST = 2**20, 200, 1024
@@ -72,10 +72,8 @@ def _refuse_absurd_sizes(file: Path) -> None:
     if not file.is_file():
         return  # transformers names what is missing
     for key, value in read_json(file, "copy the model again").items():
+        most = DEEPEST if "layer" in key else FINEST if key == "feature_size" else LARGEST
         numbers = value if isinstance(value, list) else [value]
-        most = LARGEST
-        if not isinstance(value, list):
-            most = DEEPEST if "layer" in key else FINEST if key == "feature_size" else LARGEST
         if any(isinstance(one, int) and abs(one) > most for one in numbers):
             raise UserError(f"{file}: {key}: no model is that large; copy the model again")
 
@@ -190,9 +188,9 @@ def _one_line(model: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:  # whatever the libraries meet in a folder that may come from anybody
-        reason = f"{type(error).__name__}: {error}".strip().split("\n")[0]
         raise UserError(
-            f"model: {model} cannot be loaded ({reason}); it must be a hub id or a folder, with weights as safetensors"
+            f"model: {model} cannot be loaded ({reason(error)}); it must be a hub id or a folder, "
+            "with weights as safetensors"
         ) from None
 
 

@@ -99,7 +99,7 @@ def make_targets(labels: Labels, kind: TargetKind = "soft", weight_by_kept_votes
 
 
 class Examples(Protocol):
-    """Rows that can be asked for in batches: feature sequences (Stages 1, 2) or stacked posteriors (Stage 3)."""
+    """Rows that can be asked for in batches."""
 
     targets: Targets
     lengths: np.ndarray
@@ -147,11 +147,6 @@ class FeatureExamples:
         frames = [[store.frames(utterance) for utterance in targets.ids] for store in stores]
         self.lengths: np.ndarray = np.array(frames, dtype=np.int64).sum(axis=0)
 
-    @property
-    def input_dims(self) -> list[int]:
-        """Feature size of each modality."""
-        return [store.dim for store in self.stores]
-
     def batch(self, rows: np.ndarray) -> Batch:
         """Inputs: per modality the frames of all rows, one row after the other, (all frames, D), and lengths (B,)."""
         ids = [self.targets.ids[row] for row in rows]
@@ -160,25 +155,8 @@ class FeatureExamples:
             sequences = [store.read(utterance) for utterance in ids]
             frames.append(torch.from_numpy(np.concatenate(sequences)))
             lengths.append(torch.tensor([len(sequence) for sequence in sequences]))
-        return _batch(self.targets, rows, (frames, lengths))
-
-
-class StackedExamples:
-    """Stage 3's rows: all members' posteriors and attributes side by side, (rows, inputs) float32."""
-
-    def __init__(self, targets: Targets, inputs: np.ndarray) -> None:
-        self.targets, self.inputs = targets, inputs
-        self.lengths = np.ones(len(inputs), np.int64)
-
-    def batch(self, rows: np.ndarray) -> Batch:
-        """Inputs: (B, inputs) float32."""
-        return _batch(self.targets, rows, (torch.from_numpy(self.inputs[rows]),))
-
-
-def _batch(targets: Targets, rows: np.ndarray, inputs: tuple[Any, ...]) -> Batch:
-    return Batch(
-        rows, inputs, torch.from_numpy(targets.probabilities[rows]), torch.from_numpy(targets.attributes[rows])
-    )
+        probabilities, attributes = self.targets.probabilities[rows], self.targets.attributes[rows]
+        return Batch(rows, (frames, lengths), torch.from_numpy(probabilities), torch.from_numpy(attributes))
 
 
 READERS = 4

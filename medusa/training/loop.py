@@ -45,7 +45,7 @@ class Recipe:
     batch_size: int
     weight_decay: float
     loss: Loss
-    mixup: MixUp | None = None
+    mixup: MixUp
     accumulation_steps: int = 1
     bf16: bool = False
 
@@ -72,7 +72,7 @@ def fit(
     examples: Examples,
     recipe: Recipe,
     run: RunDirectory,
-    select: Selection | None = None,
+    select: Selection,
     patience: int | None = None,
     report: Callable[[str], None] | None = None,
 ) -> TrainingState:
@@ -83,7 +83,7 @@ def fit(
         examples: Training rows.
         recipe: Stages and settings.
         run: Where checkpoints and metrics go.
-        select: Scores an epoch; without it every epoch counts as better than the one before.
+        select: Scores an epoch.
         patience: None trains all epochs.
         report: Told one line per epoch.
 
@@ -98,9 +98,8 @@ def fit(
     left = () if state.finished else run_epochs(model, optimizer, examples, recipe, state.epoch + 1)
     try:
         for epoch, losses, seconds in left:
-            scores = select() if select is not None else {}
-            row = {"epoch": epoch, "stage": recipe.stage_at(epoch).number, **losses, **scores}
-            improved = note_epoch(state, row, next(iter(scores.values()), float(epoch)), recipe.max_epochs, patience)
+            row = {"epoch": epoch, "stage": recipe.stage_at(epoch).number, **losses}
+            improved = note_epoch(state, row, select(), recipe.max_epochs, patience)
             run.record(state, seconds)
             if report is not None:
                 report(_epoch_line(state, recipe, seconds))
@@ -112,10 +111,13 @@ def fit(
     return state
 
 
-def note_epoch(state: TrainingState, row: dict[str, Any], score: float, max_epochs: int, patience: int | None) -> bool:
-    """Bring a run's state up to an epoch that has ended; whether it is the best so far."""
+def note_epoch(
+    state: TrainingState, row: Mapping[str, Any], scores: Mapping[str, float], max_epochs: int, patience: int | None
+) -> bool:
+    """Bring a run's state up to an epoch that has ended; whether it is the best so far (without scores, every one)."""
     epoch = state.epoch = row["epoch"]
-    state.history.append(row)
+    state.history.append({**row, **scores})
+    score = next(iter(scores.values()), float(epoch))
     improved = score > state.best_score
     if improved:
         state.best_epoch, state.best_score = epoch, score
@@ -173,7 +175,7 @@ def run_epochs(
             for part in (part.to(device) for part in parts):
                 with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bf16):
                     x = model.encode(*part.inputs)
-                    mixing = draw_mixing(len(x), recipe.mixup, mixup_draws, device) if recipe.mixup else None
+                    mixing = draw_mixing(len(x), recipe.mixup, mixup_draws, device)
                     prediction = model.head(mix(x, mixing))
                 terms = multitask_loss(
                     prediction, mix(part.targets, mixing), mix(part.attributes, mixing),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from medusa.app.answers import Answer, Labelling
+from medusa.app.description import COLUMNS
 from medusa.app.segments import Segment
 
 LABELLING = Labelling(["Sad", "Happy"], ["EmoVal"], ["a", "b"], threshold=0.6)
@@ -86,3 +87,8 @@ def test_a_silent_piece_does_not_make_the_whole_doubtful() -> None:
     assert list(told.timeline()["Note"]) == ["", "silent"]
     assert list(told.timeline()["Unsure"]) == [False, True]
     assert (told.summary()["Note"], told.summary()["Unsure"]) == ("", False)
+
+
+def test_no_column_is_missing_among_those_that_no_emotion_may_be_called() -> None:
+    columns = {*TALK.summary(), *TALK.pieces()[0]}
+    assert columns - {"Sad", "Happy", "EmoVal", "Member a", "Member b"} == set(COLUMNS)

@@ -99,6 +99,14 @@ def test_a_chosen_ensemble_brings_only_its_members_and_models(own: Path, tmp_pat
     assert [path.name for path in (tmp_path / "my bundle/backbones").iterdir()] == ["hearing"]
 
 
+def test_a_corpus_says_what_it_is_unless_the_title_does(own: Path, tmp_path: Path) -> None:
+    (own / "datacard.json").write_text('{"about": "Made of  noise."}')
+    for title, expected in ((None, "Made of noise."), ("Mine.", "Mine."), ("", "")):
+        assert write_bundle(Path("runs"), tmp_path / "bundle", title=title).title == expected
+    (own / "datacard.json").unlink()
+    assert write_bundle(Path("runs"), tmp_path / "bundle").title == ""
+
+
 def test_members_of_a_variant_go_by_their_folder(own: Path, tmp_path: Path) -> None:
     shutil.move(RUNS / "members/whisper", RUNS / "members/encoder-late")
     config = RUNS / "members/encoder-late/config.yaml"

@@ -75,7 +75,7 @@ CHANGES: dict[str, tuple[Change, str]] = {
     ),
     "another member": (lambda told: told["members"][0].update(name="x"), "members: others than the ensemble's"),
     "a file outside": (lambda told: told["files"].update({"../x": ""}), "'../x' leads outside the bundle"),
-    "a file elsewhere": (lambda told: told["files"].update({"/etc/passwd": ""}), "leads outside the bundle"),
+    "a file elsewhere": (lambda told: told["files"].update({"/elsewhere/file": ""}), "leads outside the bundle"),
     "a file on Windows": (lambda told: told["files"].update({"..\\x": ""}), "leads outside the bundle"),
     "weights not vouched for": (lambda told: told["files"].pop("soup/model.safetensors"), "is not among them"),
     "a store that is not described": (lambda told: told["features"].pop("wavlm"), "not all that member speech-text"),

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import confusion_matrix, f1_score
 
-from medusa.app.figures import read_abouts, read_abstention, read_scores
+from medusa.app.figures import read_abstention, read_scores
 from medusa.config.load import load_config
 from medusa.config.schema import MetaConfig
 from medusa.corpora.labels import read_labels
@@ -106,21 +106,6 @@ def test_a_corpus_without_attributes_has_none(config: MetaConfig) -> None:
         table = pd.read_csv(file).drop(columns=["EmoAct", "EmoVal", "EmoDom"])
         table.to_csv(file, index=False)
     assert read_scores(config, read_labels(config.paths.labels)).attribute_ccc == []
-
-
-def test_the_corpora_under_the_ensembles_say_what_they_are(config: MetaConfig) -> None:
-    runs = Path("runs")
-    assert read_abouts(runs, None) == ""
-    Path("datacard.json").write_text('{"about": "Made of noise."}')
-    Path("other").mkdir()
-    Path("other/datacard.json").write_text('{"about": "Made of tones."}')
-    for name, labels in {"more": "labels.csv", "tones": "other/labels.csv"}.items():
-        folder = runs / "ensembles" / name
-        folder.mkdir()
-        (folder / "config.yaml").write_text(f"name: {name}\nmembers: [a]\npaths: {{labels: {labels}}}\n")
-    assert read_abouts(runs, "both") == "Made of noise."
-    assert read_abouts(runs, None) == "Made of noise. Made of tones."
-    assert read_abouts(runs, "no such") == read_abouts(Path("nowhere"), None) == ""
 
 
 def test_results_that_are_gone_or_of_other_rows_are_one_line(config: MetaConfig) -> None:

@@ -21,8 +21,8 @@ from tests.app.conftest import Trained, clip_name
 EXAMPLES = int(os.environ.get("MEDUSA_HOSTILE_EXAMPLES", "60"))
 NESTED = json.loads("[" * 200 + "]" * 200)
 VALUES: list[Any] = [
-    None, True, -1, 0, 1, 3, 10**6, 2**31, 10**30, 0.5, -1e308, float("nan"), "", "..", "../../etc/passwd",
-    "/etc/passwd", "=1+1", "a\0b", "\ud800", "Transcript", [], ["Angry", "Angry"], [[]], {}, {"a": 1}, NESTED,
+    None, True, -1, 0, 1, 3, 10**6, 2**31, 10**30, 0.5, -1e308, float("nan"), "", "..", "../../elsewhere",
+    "/elsewhere/file", "=1+1", "a\0b", "\ud800", "Transcript", [], ["Angry", "Angry"], [[]], {}, {"a": 1}, NESTED,
 ]  # fmt: skip
 
 A, B = ({"Sequence": {"id": name, "type_id": 0}} for name in "AB")

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -189,14 +190,16 @@ def test_no_file_but_an_upload_is_handed_out(served: Served, bundle: Path, train
     clip = trained.audio / clip_name(0)
     uploaded = upload(served.url, clip)
     assert status(served.url, uploaded) == 200
-    for link, target in {"link.wav": Path("/etc/passwd"), "folder": Path("/etc"), "clip.wav": clip}.items():
-        (Path(uploaded).parent / link).symlink_to(target)
+    folder, secret = Path(uploaded).parent, bundle / "bundle.json"
+    for link, target in {"link.wav": secret, "folder": bundle, "clip.wav": clip}.items():
+        (folder / link).symlink_to(target)
+    up = "../" * (len(folder.parts) - 1)  # to the root
+    quoted = urllib.parse.quote(str(secret), safe="")
     for path in (
-        *(f"{Path(uploaded).parent}/{name}" for name in ("link.wav", "folder/passwd", "clip.wav", "")),
-        "/proc/self/root/etc/passwd", "file:///etc/passwd",
-        "/etc/passwd", "//etc/passwd", "../../../../etc/passwd", "%2Fetc%2Fpasswd", "..%2F..%2Fetc%2Fpasswd",
-        f"{Path(uploaded).parent}/../../../../../../etc/passwd", "README.md", f"{ROOT}/README.md",
-        f"{bundle}/bundle.json", str(clip),
+        *(f"{folder}/{name}" for name in ("link.wav", "folder/bundle.json", "clip.wav", "")),
+        str(secret), f"/{secret}", f"file://{secret}", quoted, f"{folder}/{up}{secret}",
+        f"{folder}/{up.replace('/', '%2F')}{quoted}", f"{up}{str(secret)[1:]}", "README.md", f"{ROOT}/README.md",
+        str(clip),
     ):  # fmt: skip
         assert status(served.url, path) in {403, 404}, path
 

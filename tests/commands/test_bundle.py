@@ -30,24 +30,6 @@ def test_it_says_what_was_bundled_and_how_to_go_on(
     assert shlex.split(told[2]) == ["next:", "python", "-m", "medusa", "predict", str(out), "RECORDING"]
 
 
-def test_without_about_the_corpus_says_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    ensemble = tmp_path / "runs/ensembles/all"
-    ensemble.mkdir(parents=True)
-    (ensemble / "config.yaml").write_text("name: all\nmembers: [one]\npaths: {labels: labels.csv}\n")
-    (tmp_path / "datacard.json").write_text('{"about": "Made of noise."}')
-    abouts = []
-
-    def write(*given: object) -> Any:
-        abouts.append(given[-1])
-        return SimpleNamespace(name="all", members=["one"])
-
-    monkeypatch.setattr("medusa.app.bundle.write_bundle", write)
-    for words in ([], ["--about", "Mine."], ["--about", ""]):
-        main(["bundle", "runs", "--out", "b", *words])
-    assert abouts == ["Made of noise.", "Mine.", ""]
-
-
 def test_a_mistake_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+from benchmarks.backbones import word_tokenizer
 
 hf: Any = transformers  # its constructors are partly untyped
 
@@ -90,20 +91,9 @@ def text(config: Any, model: Any, **options: Any) -> Callable[[Path], None]:
             "eos_token_id": 2,
         }
         model(config(**sizes | options)).save_pretrained(path)
-        tokenizer().save_pretrained(path)
+        word_tokenizer(WORDS).save_pretrained(path)
 
     return write
-
-
-def tokenizer() -> Any:
-    """One token a word; <s> … </s> around the text."""
-    vocabulary = {word: number for number, word in enumerate(["<s>", "<pad>", "</s>", "<unk>", *WORDS])}
-    words = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    words.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
-    return hf.PreTrainedTokenizerFast(
-        tokenizer_object=words, bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>"
-    )
 
 
 SPEECH = {

@@ -19,7 +19,6 @@ from medusa.training.data import (
     AHEAD,
     Batch,
     FeatureExamples,
-    StackedExamples,
     TargetKind,
     Targets,
     batches,
@@ -132,7 +131,6 @@ def test_a_batch_is_the_stores_features_one_row_after_the_other(
     labels: Labels, stores: list[FeatureStore], features: dict[str, dict[str, np.ndarray]]
 ) -> None:
     examples = FeatureExamples(make_targets(labels), stores)
-    assert examples.input_dims == [3, 2]
     assert examples.lengths.tolist() == [sum(FRAMES[name][row] for name in FRAMES) for row in range(5)]
     order = np.array([3, 0, 2])
     batch = examples.batch(order)
@@ -160,13 +158,14 @@ def test_an_utterance_without_features_is_named_with_its_store(
     ("steps", "expected"),
     [(1, [[[4, 2]], [[0, 1, 3]]]), (2, [[[4], [2]], [[0, 1], [3]]]), (9, [[[4], [2]], [[0], [1], [3]]])],
 )
-def test_each_batch_comes_in_its_parts(labels: Labels, steps: int, expected: list[list[list[int]]]) -> None:
-    inputs = np.arange(10, dtype=np.float32).reshape(5, 2)
-    examples = StackedExamples(make_targets(labels), inputs)
+def test_each_batch_comes_in_its_parts(
+    labels: Labels, stores: list[FeatureStore], steps: int, expected: list[list[list[int]]]
+) -> None:
+    examples = FeatureExamples(make_targets(labels), stores)
     found = list(batches(examples, [np.array([4, 2]), np.array([0, 1, 3])], steps))
     assert [[part.rows.tolist() for part in parts] for parts in found] == expected
     for part in (part for parts in found for part in parts):
-        np.testing.assert_array_equal(part.inputs[0], inputs[part.rows])
+        assert torch.equal(part.inputs[0][0], examples.batch(part.rows).inputs[0][0])
 
 
 class Slow:

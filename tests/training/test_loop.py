@@ -85,7 +85,7 @@ def weights_after(epochs: int, made: Recipe, dropout: float) -> dict[str, torch.
 
 @pytest.mark.parametrize("steps", [2, 3, 4])
 def test_accumulated_parts_equal_the_whole_batch(steps: int) -> None:
-    plain = recipe(mixup=None)
+    plain = recipe(mixup=MixUpSettings(probability=0.0))
     whole = weights_after(3, plain, dropout=0.0)
     parts = weights_after(3, replace(plain, accumulation_steps=steps), dropout=0.0)
     initial = small_model().state_dict()
@@ -208,7 +208,7 @@ def test_a_checkpoint_of_another_architecture_is_refused(tmp_path: Path) -> None
     run = RunDirectory(tmp_path)
     fit(small_model(), Sequences(), recipe(), run, scripted_scores([0.1] * 6))
     with pytest.raises(UserError, match=r"model\.safetensors: from another architecture: fusion_encoders\.0"):
-        fit(DeepSER([DIM, DIM], hidden_dim=16), Sequences(), recipe(), run)
+        fit(DeepSER([DIM, DIM], hidden_dim=16), Sequences(), recipe(), run, scripted_scores([]))
 
 
 def test_a_loss_that_is_not_finite_names_the_utterances_and_keeps_the_checkpoint(tmp_path: Path) -> None:
