@@ -26,7 +26,7 @@ def printable(text: str) -> str:
 
 def one_line(text: str) -> str:
     """Text that may come from anybody, `printable` and with single spaces."""
-    return " ".join(printable(text).split())
+    return re.sub(r"[ \t\n\v\f\r\u2028\u2029]+", " ", printable(text)).strip()
 
 
 def reason(error: BaseException) -> str:
@@ -43,7 +43,7 @@ class UserError(Exception):
     exit_code = EXIT_USER_ERROR
 
     def __init__(self, message: str) -> None:
-        super().__init__(printable(message))
+        super().__init__(one_line(message))
 
 
 class PartlyDone(UserError):
@@ -66,7 +66,7 @@ def command(main: Callable[..., None]) -> Callable[..., None]:
         try:
             main(*args, **kwargs)
         except UserError as error:
-            print(f"error: {one_line(str(error))}", file=sys.stderr)
+            print(f"error: {error}", file=sys.stderr)
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
             print("stopped: what was finished is kept; the same command continues from there", file=sys.stderr)

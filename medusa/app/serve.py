@@ -74,7 +74,7 @@ def serve(bundle: str, host: str = "127.0.0.1", port: int = 7860, device: str = 
         named = f"[{host}]" if ":" in host else host
         print(f"page: http://{named}:{listener.getsockname()[1]} (Ctrl-C ends it)", flush=True)
         # uvicorn raises anew the signal that stopped it: as KeyboardInterrupt, so that the recordings are deleted.
-        for ending in (signal.SIGTERM, signal.SIGHUP):
+        for ending in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):  # SIGINT is ignored in a shell's background
             signal.signal(ending, signal.default_int_handler)
         threading.Thread(target=keep_swept, args=(Path(recordings), KEPT, SWEEP), daemon=True).start()
         with suppress(KeyboardInterrupt):

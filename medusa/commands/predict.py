@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
     from medusa.app.predictions import open_predictions
     from medusa.app.recordings import find_recordings
     from medusa.app.segments import LONGEST
-    from medusa.errors import UserError, one_line
+    from medusa.errors import UserError
     from medusa.files import sha256
 
     recordings, cut = find_recordings(args.recordings), _segmenter(args.segments)
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> None:
                 predictions.add(path, answer)
                 if isinstance(answer, UserError):
                     if len(recordings) > 1:  # a single one is named by the command's end
-                        progress.write(f"failed: {one_line(str(answer))}", file=sys.stderr)
+                        progress.write(f"failed: {answer}", file=sys.stderr)
                 elif args.out is None:
                     progress.write(table.line(answer), file=sys.stdout)
                 progress.update()
