@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from medusa.config.arguments import parse_script
 from medusa.config.schema import DeepSERConfig
-from medusa.corpora.labels import PARTITIONS, Labels, read_labels
+from medusa.corpora.labels import Labels
 from medusa.device import describe_device, prepare_device
 from medusa.ensemble.posteriors import write_posteriors
 from medusa.errors import command
@@ -13,7 +13,7 @@ from medusa.provenance import write_provenance
 from medusa.training.checkpoint import load_weights, require_same_config
 from medusa.training.data import FeatureExamples, make_targets
 from medusa.training.evaluate import Predictions, predict
-from medusa.training.member import build_model, identity, open_stores
+from medusa.training.member import build_model, identity, open_stores, predicted_rows
 
 
 @command
@@ -23,10 +23,10 @@ def main() -> None:
     device = prepare_device(config.compute)
 
     # 1. Rows, features, best weights.
-    labels = read_labels(config.paths.labels)
+    rows_of = predicted_rows(config)
     stores = open_stores(config)
     require_same_config(config.run_directory, identity(config, stores))
-    model = build_model(config, labels, stores, device)
+    model = build_model(config, next(iter(rows_of.values())), stores, device)
     load_weights(model, config.run_directory / "best")
 
     posteriors = config.run_directory / "posteriors"
@@ -34,10 +34,7 @@ def main() -> None:
     write_provenance(posteriors, config.model_dump(mode="json"), made_from, describe_device(device))
 
     # 2. One posterior file per partition.
-    for name in PARTITIONS:
-        rows = labels.partition(name)
-        if not len(rows):
-            continue
+    for name, rows in rows_of.items():
         examples = FeatureExamples(make_targets(rows), stores)
         bf16 = config.compute.precision == "bf16"
         predictions = predict(model, examples, config.training.batch_size, bf16, name)

@@ -7,7 +7,7 @@ from medusa.config.schema import MetaConfig
 from medusa.corpora.labels import PARTITIONS, read_labels
 from medusa.device import describe_device, prepare_device
 from medusa.ensemble.evaluate import combine, score_techniques
-from medusa.ensemble.posteriors import member_files, stack_members, write_posteriors
+from medusa.ensemble.posteriors import fitted_files, member_files, stack_members, write_posteriors
 from medusa.ensemble.stacking import meta_identity
 from medusa.errors import command
 from medusa.files import write_csv
@@ -23,7 +23,7 @@ def main() -> None:
     config = parse_script(MetaConfig, __doc__)
     device = prepare_device(config.compute)
     labels = read_labels(config.paths.labels)
-    require_same_config(config.run_directory, meta_identity(config, member_files(config, config.fit_on)))
+    require_same_config(config.run_directory, meta_identity(config, fitted_files(config, labels)))
     selection = selection_partition(labels)
     protocol = "honest" if selection == "dev" else "paper"
     scored = "test" if labels.has("test") else selection
@@ -50,6 +50,8 @@ def main() -> None:
             write_csv(config.run_directory / "results.csv", table)
             print(table.to_string(index=False, float_format="%.4f", na_rep=""))
     print(f"{protocol} protocol: members were selected on {selection} rows, the figures are over {scored} rows")
+    if config.fit_on == "released":
+        print("fit_on: released: these figures are over rows that Stage 3 was fitted on; a diagnostic, no result")
     if "dev" in (config.fit_on, scored):
         print("dev posteriors are mildly optimistic: members were selected on these rows")
 

@@ -9,7 +9,6 @@ from tqdm import tqdm
 from medusa.config.arguments import parse_script
 from medusa.config.load import dump_config
 from medusa.config.schema import DeepSERConfig
-from medusa.corpora.labels import read_labels
 from medusa.device import describe_device, prepare_device
 from medusa.errors import command
 from medusa.provenance import write_provenance
@@ -22,6 +21,7 @@ from medusa.training.member import (
     feature_statistics,
     identity,
     open_stores,
+    read_member_labels,
     recipe,
     require_every_class,
     training_rows,
@@ -35,7 +35,7 @@ def main() -> None:
     device = prepare_device(config.compute)
 
     # 1. Rows and features.
-    labels = read_labels(config.paths.labels)
+    labels = read_member_labels(config)
     stores = open_stores(config)
     selection = selection_partition(labels)
     train_rows = training_rows(config, labels)

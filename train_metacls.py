@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from medusa.config.arguments import parse_script
 from medusa.config.load import dump_config
 from medusa.config.schema import MetaConfig
 from medusa.corpora.labels import read_labels
 from medusa.device import describe_device, prepare_device
-from medusa.ensemble.posteriors import member_files, stack_members
+from medusa.ensemble.posteriors import fitted_files, fitted_partition, member_files, stack_members
 from medusa.ensemble.soup import cook_soup
 from medusa.ensemble.stacking import cross_validated_epochs, fit_seeds, meta_identity
 from medusa.ensemble.together import Rows
@@ -27,18 +29,21 @@ def main() -> None:
 
     # 1. The members' predictions for the rows to fit on.
     labels = read_labels(config.paths.labels)
-    rows = require_every_class(labels, config.fit_on, "balanced training (Stage 3)")
-    files = member_files(config, config.fit_on)
-    stack = stack_members(files, labels, config.fit_on)
+    partition = fitted_partition(config)
+    rows = require_every_class(labels, partition, "balanced training (Stage 3)")
+    files = fitted_files(config, labels)
+    stack = stack_members(files, labels, partition)
     fitted = Rows(make_targets(rows), stack.inputs, device)
-    print(f"ensemble {config.run_directory.name}: {len(files)} members, fitted on {len(rows):,} {config.fit_on} rows")
+    print(f"ensemble {config.run_directory.name}: {len(files)} members, fitted on {len(rows):,} {partition} rows")
+    if config.fit_on == "released":
+        print("fit_on: released: rows that are reported are fitted on; a diagnostic, no result")
 
     with open_run(config.run_directory, meta_identity(config, files), dump_config(config)) as run:
         seed_runs = {seed: RunDirectory(run.path / f"seed-{seed}") for seed in config.seeds}
         if all(seed_run.finished for seed_run in seed_runs.values()):
             print("finished already; nothing is trained")
         else:
-            inputs = [config.paths.labels, *files.values()]
+            inputs = [config.paths.labels, *chain(*files.values())]
             write_provenance(run.path, config.model_dump(mode="json"), inputs, describe_device(device))
 
         # 2. How long to train: watched on rows not fitted on, or cross-validated inside them.

@@ -16,8 +16,8 @@ from medusa.app.figures import read_abstention, read_scores
 from medusa.app.recipes import model_files, read_recipes
 from medusa.config.load import load_config
 from medusa.config.schema import Compute, DeepSERConfig, MetaConfig, RunPaths
-from medusa.corpora.labels import PARTITIONS, read_labels
-from medusa.ensemble.posteriors import member_files
+from medusa.corpora.labels import PARTITIONS, Labels, read_labels
+from medusa.ensemble.posteriors import fitted_files
 from medusa.ensemble.stacking import meta_identity
 from medusa.errors import UserError
 from medusa.evaluation.datacard import read_about
@@ -29,6 +29,13 @@ Config = TypeVar("Config", DeepSERConfig, MetaConfig)
 
 PATH_KEYS = ("_name_or_path", "name_or_path", "special_tokens_map_file", "tokenizer_file")
 """Of pretrained models' settings: where they once lay on somebody's disk; nothing reads them."""
+
+
+UNFIT = {
+    "crossfit": "it judges by the means of models of folds, which a bundle does not hold",
+    "released": "it was fitted on the rows that it would be judged by",
+}
+"""Ensembles that make no bundle: what they were fitted on, and why."""
 
 
 def write_bundle(runs: Path, out: Path, ensemble: str | None = None, title: str | None = None) -> Description:
@@ -48,8 +55,8 @@ def write_bundle(runs: Path, out: Path, ensemble: str | None = None, title: str 
     _require_free(out)
     config = _find_ensemble(runs, ensemble)
     members = {name: _read_member(runs, name) for name in config.members}
-    _require_fitted_on_members(config)
     labels, recipes = read_labels(config.paths.labels), read_recipes(runs, members)
+    _require_fitted_on_members(config, labels)
     sources = {f"members/{name}/{WEIGHTS}": runs / "members" / name / "best" / WEIGHTS for name in members}
     sources[f"soup/{WEIGHTS}"] = config.run_directory / "soup" / WEIGHTS
     sources |= {f"{place}/{file.name}": file for place, model in recipes.models.items() for file in model_files(model)}
@@ -112,11 +119,15 @@ def _find_ensemble(runs: Path, name: str | None) -> MetaConfig:
         )
     if name is not None and name not in finished:
         raise UserError(f"--ensemble {name}: not among the evaluated ones of {runs}: {', '.join(finished)}")
-    most = max(len(config.members) for config in finished.values())
-    largest = [one for one, config in finished.items() if len(config.members) == most]
+    # Variants, fitted on other rows or without a member, are chosen by name only.
+    plain = {one: config for one, config in finished.items() if config.variant is None} or finished
+    most = max(len(config.members) for config in plain.values())
+    largest = [one for one, config in plain.items() if len(config.members) == most]
     if name is None and len(largest) > 1:
         raise UserError(f"{runs}/ensembles: {most} members in each of {', '.join(largest)}; choose with --ensemble")
     config = finished[name or largest[0]]
+    if why := UNFIT.get(config.fit_on):
+        raise UserError(f"{config.run_directory}: fit_on: {config.fit_on}: {why}; choose another with --ensemble")
     if not config.paths.labels.is_file():
         raise UserError(f"{config.paths.labels}: no such file; run this in the folder in which {runs} was trained")
     return config.model_copy(update={"paths": config.paths.model_copy(update={"runs": runs})})
@@ -139,11 +150,11 @@ def _require_predicted_by(run: Path, weights: Path, script: str) -> None:
         raise UserError(f"{run}: its posteriors are not those of {weights}; run {script} again, then what builds on it")
 
 
-def _require_fitted_on_members(config: MetaConfig) -> None:
+def _require_fitted_on_members(config: MetaConfig, labels: Labels) -> None:
     """The soup was fitted on what members and labels are now, and its posteriors are its own."""
     run = config.run_directory
     there = read_json(run / "identity.json")
-    here = meta_identity(config, member_files(config, config.fit_on))
+    here = meta_identity(config, fitted_files(config, labels))
     if there["labels_sha256"] != here["labels_sha256"]:
         raise UserError(f"{run}: trained with other labels than {config.paths.labels}; train it anew")
     differing = [name for name, own in here["posteriors_sha256"].items() if there["posteriors_sha256"].get(name) != own]

@@ -10,7 +10,7 @@ import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import ValidationError
@@ -207,6 +207,7 @@ def _nearest(kind: type[Section], path: tuple[str, ...]) -> str:
     """Did-you-mean for the last part of `path`, else the list of allowed keys."""
     section: Any = kind
     for part in path[:-1]:
-        section = section.model_fields[part].annotation
+        annotation = section.model_fields[part].annotation
+        section = next((one for one in get_args(annotation) if one is not type(None)), annotation)  # of `X | None`: X
     close = difflib.get_close_matches(path[-1], section.model_fields, n=1)
     return f"did you mean {close[0]!r}?" if close else f"allowed: {', '.join(section.model_fields)}"

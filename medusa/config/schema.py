@@ -211,6 +211,22 @@ class Training(Section):
         return self
 
 
+class Crossfit(Section):
+    """The model of one fold, for an ensemble with `fit_on: crossfit`: it never sees that fold's training speakers.
+
+    `folds` is how many there are, `fold` which one, 0 … folds - 1; null: the ordinary member.
+    """
+
+    folds: Annotated[int, Field(ge=2, le=100)] = 5
+    fold: Annotated[int, Field(ge=0)] | None = None
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> Crossfit:
+        if self.fold is not None and self.fold >= self.folds:
+            raise ValueError(f"fold: there are {self.folds} folds, 0 … {self.folds - 1}")
+        return self
+
+
 class DeepSERConfig(Section):
     """One ensemble member: Stages 1 and 2."""
 
@@ -224,13 +240,22 @@ class DeepSERConfig(Section):
     loss: Loss = Loss()
     mixup: MixUp = MixUp()
     training: Training = Training()
+    crossfit: Crossfit = Crossfit()
     compute: Compute = Compute()
     paths: RunPaths = RunPaths()
 
     @property
     def run_directory(self) -> Path:
-        """`<runs>/members/<name>`, or `<name>-<variant>` for an ablation."""
-        return self.paths.runs / "members" / (f"{self.name}-{self.variant}" if self.variant else self.name)
+        """`<runs>/members/<name>`, or `<name>-<variant>` for an ablation; that of one fold: `crossfit_run`."""
+        folder = f"{self.name}-{self.variant}" if self.variant else self.name
+        if self.crossfit.fold is not None:
+            return crossfit_run(self.paths.runs, folder, self.crossfit.folds, self.crossfit.fold)
+        return self.paths.runs / "members" / folder
+
+
+def crossfit_run(runs: Path, member: str, folds: int, fold: int) -> Path:
+    """`<runs>/crossfit/<member>/fold-<fold>-of-<folds>`."""
+    return runs / "crossfit" / member / f"fold-{fold}-of-{folds}"
 
 
 # --- ensemble ---------------------------------------------------------------------------------------
@@ -254,7 +279,8 @@ class MetaConfig(Section):
     variant: Name | None = None
     members: Annotated[list[str], Field(min_length=1)] = [f"{number:02d}" for number in range(1, 15)]
     seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)] = [1, 2, 3, 4, 5, 6]
-    fit_on: Literal["train", "dev"] = "train"
+    fit_on: Literal["train", "dev", "crossfit", "released"] = "train"
+    crossfit_folds: Annotated[int, Field(ge=2, le=100)] = 5
     start: Literal["random", "vote"] = "random"
     hidden_dims: Annotated[list[Width], Field(max_length=10)] = []
     loss: Loss = Loss()
@@ -285,12 +311,33 @@ class MetaConfig(Section):
 # --- workflow ---------------------------------------------------------------------------------------
 
 
+class Ablations(Section):
+    """Table 2: each member once more under each overlay, trained from `seeds` seeds, as the member itself is.
+
+    An overlay sets `variant`. `unimodal` adds each member on each of its features alone. The seeds are the member's
+    own, and that plus 1000, 2000, …
+    """
+
+    members: Annotated[list[Name], Field(min_length=1)]
+    overlays: Annotated[list[PathLike], Field(min_length=1)]
+    seeds: Annotated[int, Field(ge=1, le=100)] = 3
+    unimodal: bool = False
+
+
+class StandsFor(Section):
+    """Which rows of the paper's tables ours are put beside: member → Id of Table 1, ensemble → members in Table 3."""
+
+    members: dict[Name, Annotated[int, Field(ge=1, le=14)]] = {}
+    ensembles: dict[Name, Literal[5, 7, 14]] = {}
+
+
 class PipelineConfig(Section):
     """Everything from recordings to the report, as `python -m medusa run` runs it.
 
     `prepare` holds the words after `python -m medusa prepare`, `afterwards` those after `python`. `{fold}` in `prepare`
     and `overlays` stands for each of `folds` in turn. Overlays without it go over every config, those with it over
-    members and ensembles: transcripts and features are computed once, from the first fold's labels.
+    members and ensembles: transcripts and features are computed once, from the first fold's labels. The
+    first ensemble is trained once more under each of `ensemble_overlays`, and with `leave_one_out` without each member.
     """
 
     name: Name
@@ -303,8 +350,19 @@ class PipelineConfig(Section):
     members: Annotated[list[PathLike], Field(min_length=1)]
     ensembles: list[PathLike] = []
     overlays: list[str] = []
+    ablations: Ablations | None = None
+    ensemble_overlays: list[PathLike] = []
+    leave_one_out: bool = False
+    stands_for: StandsFor = StandsFor()
     report: bool = True
     afterwards: list[str] = []
+
+    @model_validator(mode="after")
+    def _there_is_an_ensemble_to_vary(self) -> PipelineConfig:
+        for key in ("ensemble_overlays", "leave_one_out"):
+            if getattr(self, key) and not self.ensembles:
+                raise ValueError(f"{key}: varies the first of `ensembles`, and there is none")
+        return self
 
     @model_validator(mode="after")
     def _folds_differ_and_are_used(self) -> PipelineConfig:

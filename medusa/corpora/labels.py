@@ -33,6 +33,9 @@ RESERVED = ("FileName", *ATTRIBUTES, "EmoClass", "SpkrID", "Gender", "Split_Set"
 PARTITIONS = ("train", "dev", "test", "unlabelled")
 """`unlabelled` is the empty cell on disk."""
 
+LABELLED = "labelled"
+"""train, dev and test together."""
+
 NO_CONSENSUS = ("X", "O")
 """EmoClass where annotators did not agree (X) or agreed on none of the emotions (O)."""
 
@@ -78,12 +81,16 @@ class Labels:
         return list(self.table.index)
 
     def partition(self, name: str) -> Labels:
-        """The rows of one of `PARTITIONS`, in file order; there may be none.
+        """The rows of one of `PARTITIONS`, or of `LABELLED`, in file order; there may be none.
 
         Raises:
             UserError: there is no partition of that name.
         """
         return replace(self, table=self.table[self._in_partition(name)])
+
+    def without(self, others: Labels) -> Labels:
+        """The rows that are not among `others`, in file order."""
+        return replace(self, table=self.table[~self.table.index.isin(others.table.index)])
 
     def has(self, name: str) -> bool:
         """Whether the partition has any row.
@@ -119,6 +126,8 @@ class Labels:
         return np.asarray(pd.Index(self.emotions).get_indexer(pd.Index(self.table["EmoClass"])), dtype=np.int64)
 
     def _in_partition(self, name: str) -> Mask:
+        if name == LABELLED:
+            return (self.table["Partition"] != "").to_numpy(dtype=bool)
         if name not in PARTITIONS:
             raise UserError(f"{self.source}: no partition {name!r}; there are {', '.join(PARTITIONS)}")
         return (self.table["Partition"] == ("" if name == "unlabelled" else name)).to_numpy(dtype=bool)

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from medusa.config.schema import MetaConfig
-from medusa.corpora.labels import ATTRIBUTES, RESERVED, Labels, labels_from_table
+from medusa.config.schema import MetaConfig, crossfit_run
+from medusa.corpora.labels import ATTRIBUTES, LABELLED, PARTITIONS, RESERVED, Labels, labels_from_table
 from medusa.errors import UserError
 from medusa.files import inside, read_csv, write_csv
+from medusa.training.folds import OUT_OF_FOLD
 
 Floats = npt.NDArray[np.float32]
 
@@ -113,55 +115,110 @@ def read_posteriors(path: Path, emotions: Sequence[str], attributes: Sequence[st
     return table[[*names, "EmoClass"]].astype(dict.fromkeys(names, np.float32))
 
 
-def member_files(config: MetaConfig, partition: str) -> dict[str, Path]:
-    """The posterior file of each member of an ensemble, in the order of the config.
+def fitted_partition(config: MetaConfig) -> str:
+    """The rows that Stage 3 is fitted on: "train", "dev", or `LABELLED` where evaluation rows are among them."""
+    return {"crossfit": "train", "released": LABELLED}.get(config.fit_on, config.fit_on)
+
+
+def fitted_files(config: MetaConfig, labels: Labels) -> dict[str, list[Path]]:
+    """As `member_files`, for the rows that Stage 3 is fitted on.
+
+    Raises:
+        UserError: a file is missing; names the command that makes it.
+    """
+    if config.fit_on == "crossfit":
+        return member_files(config, OUT_OF_FOLD)
+    if config.fit_on == "released":
+        there = [member_files(config, name) for name in PARTITIONS[:3] if labels.has(name)]
+        return {member: list(dict.fromkeys(chain(*(files[member] for files in there)))) for member in config.members}
+    return member_files(config, config.fit_on)
+
+
+def member_files(config: MetaConfig, partition: str) -> dict[str, list[Path]]:
+    """The posterior files of each member of an ensemble, in the order of the config.
 
     A member is a name, whose file eval_deepser.py has written below `paths.runs`, or the path of a CSV file (it ends
-    in .csv), which holds all partitions.
+    in .csv), which holds all partitions. With `fit_on: crossfit` it is one file for each fold's model.
 
     Raises:
         UserError: a file is missing; names the command that makes it.
     """
     files = {}
     for member in config.members:
+        if member.endswith(".csv") and config.fit_on == "crossfit":
+            raise UserError(f"members: {member}: fit_on: crossfit needs the models of its folds, not a file")
         if member.endswith(".csv"):
-            files[member] = Path(member)
+            files[member] = [Path(member)]
             remedy = "members: a name of a trained member, or the path of a CSV file with posteriors"
-        else:
-            run = inside(config.paths.runs / "members", member)
-            files[member] = run / "posteriors" / f"{partition}.csv"
+            _require_file(files[member][0], remedy)
+            continue
+        runs = {inside(config.paths.runs / "members", member): ""}
+        if config.fit_on == "crossfit":
+            count = config.crossfit_folds
+            inside(config.paths.runs / "crossfit", member)
+            runs = {
+                crossfit_run(config.paths.runs, member, count, fold): f" crossfit.folds={count} crossfit.fold={fold}"
+                for fold in range(count)
+            }
+        files[member] = [run / "posteriors" / f"{partition}.csv" for run in runs]
+        for file, (run, words) in zip(files[member], runs.items(), strict=True):
             remedy = f"write it with: python eval_deepser.py {run / 'config.yaml'}"
             if not (run / "config.yaml").is_file():
                 remedy = (
-                    f"train member {member!r} into {config.paths.runs} first, then: python eval_deepser.py ITS_CONFIG"
+                    f"train member {member!r} into {config.paths.runs} first: python train_deepser.py "
+                    f"ITS_CONFIG{words}, then eval_deepser.py with the same words"
                 )
-        if not files[member].is_file():
-            raise UserError(f"{files[member]}: no such file; {remedy}")
+            _require_file(file, remedy)
     return files
 
 
-def stack_members(members: Mapping[str, Path], labels: Labels, partition: str) -> Stack:
+def _require_file(file: Path, remedy: str) -> None:
+    if not file.is_file():
+        raise UserError(f"{file}: no such file; {remedy}")
+
+
+def stack_members(members: Mapping[str, Sequence[Path]], labels: Labels, partition: str) -> Stack:
     """Join the members' posteriors by utterance id, in the order of the labels.
 
+    Where a member has several files, an utterance that stands in several of them gets the mean.
+
     Args:
-        members: Name → file, as from `member_files`. A name that ends in .csv may hold more rows than the partition.
+        members: Name → files, as from `member_files`. A name that ends in .csv may hold more rows than the partition.
         labels: The whole corpus.
         partition: The rows to take.
 
     Raises:
-        UserError: the partition is empty, or a file lacks one of its rows, has one too many or is otherwise wrong.
+        UserError: the partition is empty, or a member lacks one of its rows, has one too many, has some more often
+            than others, or a file is otherwise wrong.
     """
     ids = labels.partition(partition).ids
     if not ids:
         raise UserError(f"{labels.source}: no row in partition {partition!r}; choose another, or prepare one")
     posteriors, attributes = [], []
-    for member, path in members.items():
-        table = read_posteriors(path, labels.emotions, labels.attributes)
-        _check_rows(path, table.index, ids, f"{partition} of {labels.source}", spare_rows=member.endswith(".csv"))
+    for member, paths in members.items():
+        table = _mean_of_files([read_posteriors(path, labels.emotions, labels.attributes) for path in paths], paths)
+        where = f"{partition} of {labels.source}"
+        _check_rows(paths[-1], table.index, ids, where, spare_rows=member.endswith(".csv"))
         table = table.loc[ids]
         posteriors.append(table[list(labels.emotions)].to_numpy())
         attributes.append(table[list(labels.attributes)].to_numpy(dtype=np.float32))
     return Stack(ids, np.stack(posteriors, axis=1), np.stack(attributes, axis=1), tuple(members))
+
+
+def _mean_of_files(tables: Sequence[pd.DataFrame], paths: Sequence[Path]) -> pd.DataFrame:
+    """One row per utterance; float64 adds before float32 is given back."""
+    if len(tables) == 1:
+        return tables[0]
+    rows = pd.concat([table.drop(columns="EmoClass") for table in tables]).astype(np.float64)
+    by_utterance = rows.groupby(level=0, sort=False)
+    counts = by_utterance.size()
+    if counts.nunique() > 1:
+        rare, often = str(counts.idxmin()), str(counts.idxmax())
+        raise UserError(
+            f"{paths[0].parent}: {rare!r} stands in {counts.min()} of its {len(paths)} files, {often!r} in "
+            f"{counts.max()}; predict again with the labels in use"
+        )
+    return by_utterance.mean().astype(np.float32)
 
 
 def _check_rows(path: Path, found: pd.Index, ids: list[str], where: str, spare_rows: bool) -> None:

@@ -9,7 +9,6 @@ members were selected on dev, so their posteriors there are mildly optimistic.
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,13 +19,13 @@ import torch
 from medusa.corpora.labels import Labels
 from medusa.ensemble.posteriors import Stack
 from medusa.ensemble.together import Fit, Rows, predict_together, train_epoch
-from medusa.errors import UserError
 from medusa.files import read_json, sha256, write_json
 from medusa.metrics import balanced_macro_f1
 from medusa.models.metaclassifier import MetaClassifier
 from medusa.training.checkpoint import RunDirectory, TrainingState
 from medusa.training.data import Targets, make_targets
 from medusa.training.evaluate import selection_scores
+from medusa.training.folds import speaker_folds
 from medusa.training.loop import note_epoch
 
 if TYPE_CHECKING:
@@ -98,10 +97,13 @@ def _scores(fits: Sequence[Fit], held_out: Rows | None) -> list[dict[str, float]
     return [selection_scores(own, held_out.targets) for own in predicted]
 
 
-def meta_identity(config: MetaConfig, files: dict[str, Path]) -> dict[str, Any]:
+def meta_identity(config: MetaConfig, files: Mapping[str, Sequence[Path]]) -> dict[str, Any]:
     """What makes two ensembles the same one: settings, labels and the members' posteriors."""
-    settings = config.model_dump(mode="json", exclude={"paths": True, "compute": {"device", "threads"}})
-    posteriors = {member: sha256(file) for member, file in files.items()}
+    left_out: Any = {"paths": True, "compute": {"device", "threads"}}
+    if config.fit_on != "crossfit":
+        left_out["crossfit_folds"] = True
+    settings = config.model_dump(mode="json", exclude=left_out)
+    posteriors = {member: [sha256(file) for file in own] for member, own in files.items()}
     return {**settings, "labels_sha256": sha256(config.paths.labels), "posteriors_sha256": posteriors}
 
 
@@ -123,7 +125,7 @@ def cross_validated_epochs(config: MetaConfig, labels: Labels, stack: Stack, dev
     if keep.exists():
         return int(read_json(keep)["epochs"])
     targets = make_targets(labels)
-    folds = _speaker_folds(config, labels)
+    folds = speaker_folds(labels, config.training.inner_folds, "training.inner_folds", "use fit_on: train")
     curves = _left_out_curves(config, stack, targets, folds, device)
     mean = np.mean(curves, axis=0)
     epochs = int(mean.argmax()) + 1
@@ -153,36 +155,3 @@ def _left_out_curves(
     return [
         [balanced_macro_f1(targets.classes[scored], row[scored], classes) for row in of_seed] for of_seed in predicted
     ]
-
-
-def _speaker_folds(config: MetaConfig, labels: Labels) -> list[np.ndarray]:
-    """Row numbers left out by each inner fold: speaker-disjoint, classes spread as evenly as speakers allow."""
-    from sklearn.model_selection import StratifiedGroupKFold  # here, since loading it takes as long as torch
-
-    speakers, folds = labels.table["SpkrID"].to_numpy(), config.training.inner_folds
-    known, unknown = len(set(speakers) - {""}), int((speakers == "").sum())
-    if known < folds or unknown:
-        raise UserError(
-            f"{labels.source}: SpkrID: training.inner_folds: {folds} needs at least as many speakers in dev, "
-            f"found {known}, and {unknown} rows without one; lower it, add speakers, or use fit_on: train"
-        )
-    classes = labels.class_indices()
-    most = np.bincount(classes + 1).max()
-    if most < folds:
-        raise UserError(
-            f"{labels.source}: training.inner_folds: {folds} is more than the {most} dev rows of the largest class; "
-            "lower it or use fit_on: train"
-        )
-    splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=0)
-    with warnings.catch_warnings():
-        # Of a class with fewer rows than folds; whether that hurts is checked below.
-        warnings.simplefilter("ignore", UserWarning)
-        left_out = [test for _, test in splitter.split(classes[:, None], classes, speakers)]
-    for rows in left_out:
-        absent = set(range(len(labels.emotions))) - set(np.delete(classes, rows).tolist())
-        if absent:
-            raise UserError(
-                f"{labels.source}: all dev rows of class {labels.emotions[min(absent)]} fall into one of the "
-                f"{folds} speaker-disjoint inner folds; lower training.inner_folds or use fit_on: train"
-            )
-    return left_out

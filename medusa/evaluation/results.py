@@ -17,7 +17,7 @@ from medusa.config.load import load_config
 from medusa.config.schema import DeepSERConfig, MetaConfig
 from medusa.corpora.labels import Labels, read_labels
 from medusa.ensemble.evaluate import Combined
-from medusa.ensemble.posteriors import member_files, read_posteriors, stack_members
+from medusa.ensemble.posteriors import fitted_files, member_files, read_posteriors, stack_members
 from medusa.ensemble.stacking import meta_identity
 from medusa.errors import UserError
 from medusa.files import inside, read_json, sha256
@@ -184,7 +184,7 @@ def _read_ensemble(config: MetaConfig, labels: Labels, words: str) -> Ensemble:
     claim = run / "identity.json"
     if not claim.is_file():
         raise UserError(f"{claim}: no such file; train the ensemble with: python train_metacls.py {words}")
-    there, here = read_json(claim), json.loads(json.dumps(meta_identity(config, member_files(config, config.fit_on))))
+    there, here = read_json(claim), json.loads(json.dumps(meta_identity(config, fitted_files(config, labels))))
     # A key that only one side knows came or went with a version of the code; the figures stand all the same.
     differing = [key for key in here if key in there and there[key] != here[key]]
     if differing:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import torch
 
-from medusa.corpora.labels import Labels
+from medusa.corpora.labels import PARTITIONS, Labels, read_labels
 from medusa.errors import UserError
 from medusa.features.store import FeatureStore
 from medusa.files import sha256
 from medusa.models.deepser import DeepSER
 from medusa.training.data import Features
+from medusa.training.folds import OUT_OF_FOLD, fold_labels, out_of_fold
 from medusa.training.loop import Recipe, Stage
 
 if TYPE_CHECKING:
@@ -90,12 +91,32 @@ def recipe(config: DeepSERConfig) -> Recipe:
 
 def identity(config: DeepSERConfig, stores: list[FeatureStore]) -> dict[str, Any]:
     """What makes two runs the same run: settings, labels and features, but not where it computes or where files lie."""
-    settings = config.model_dump(mode="json", exclude={"paths": True, "compute": {"device", "threads"}})
+    left_out: Any = {"paths": True, "compute": {"device", "threads"}}
+    if config.crossfit.fold is None:
+        left_out["crossfit"] = True
     return {
-        **settings,
+        **config.model_dump(mode="json", exclude=left_out),
         "labels_sha256": sha256(config.paths.labels),
         "stores": {store.name: store.manifest for store in stores},
     }
+
+
+def read_member_labels(config: DeepSERConfig) -> Labels:
+    """The corpus as the member sees it; see `fold_labels`."""
+    return fold_labels(read_labels(config.paths.labels), config.crossfit)
+
+
+def predicted_rows(config: DeepSERConfig) -> dict[str, Labels]:
+    """Name of the posterior file → the rows that the member is to predict; none of them is empty.
+
+    The corpus's partitions; for the model of one fold its own training rows give way to those it never saw.
+    """
+    labels = read_labels(config.paths.labels)
+    rows = {name: labels.partition(name) for name in PARTITIONS if labels.has(name)}
+    if config.crossfit.fold is not None:
+        del rows["train"]
+        rows = {OUT_OF_FOLD: out_of_fold(labels, config.crossfit), **rows}
+    return rows
 
 
 def training_rows(config: DeepSERConfig, labels: Labels) -> Labels:

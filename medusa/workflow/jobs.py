@@ -9,12 +9,14 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
 import medusa
 from medusa.config.load import dump_config, load_config
 from medusa.config.schema import (
+    Crossfit,
     DeepSERConfig,
     ExtractConfig,
     MetaConfig,
@@ -32,11 +34,15 @@ STAGES = {
     "transcripts": "transcripts",
     "features": "features",
     "members": "Stages 1, 2",
+    "crossfit": "Stages 1, 2 by fold",
     "ensembles": "Stages 3, 4",
     "report": "report",
     "afterwards": "afterwards",
 }
 """Kinds of jobs, in the order a pipeline goes through them, and what a reader calls them."""
+
+SEED_STEP = 1000
+"""Between the seeds of the runs behind one cell of Table 2, so that they meet those of no other member."""
 
 JobConfig = ExtractConfig | TranscribeConfig | DeepSERConfig | MetaConfig
 Config = TypeVar("Config", bound=Section)
@@ -145,20 +151,33 @@ class _Planner:
         first = next(iter(corpora.values()))
         transcripts = [self._transcripts(config.transcribe, [first, *weights])] if config.transcribe else []
         yield from transcripts
-        stores = {}
+        stores: dict[Path, Job] = {}
         for file in config.features:
             store = self._features(file, first, weights, transcripts)
             stores[store.makes[0].parent] = store
             yield store
         last: list[Job] = []
         for fold, corpus in corpora.items():
-            members = [self._member(file, fold, corpus, stores) for file in config.members]
+            asked = [(file, self._load(DeepSERConfig, file, fold)) for file in config.members]
+            members = [self._member(*one, fold, corpus, stores) for one in asked]
             yield from members
-            ensembles = [self._ensemble(file, fold, corpus, members) for file in config.ensembles]
-            yield from ensembles
+            varied = [self._member(*one, fold, corpus, stores) for one in self._ablations(asked, fold)]
+            yield from varied
+            metas = [(file, self._load(MetaConfig, file, fold)) for file in config.ensembles]
+            metas += self._varied_ensembles(fold)
+            by_fold = {
+                (name, count): [self._member(file, one, fold, corpus, stores) for one in of_folds]
+                for file, name, count, of_folds in self._crossfits(metas, asked)
+            }
+            yield from chain(*by_fold.values())
+            stacked = [self._ensemble(*one, fold, corpus, members, by_fold) for one in metas]
+            yield from stacked
+            ensembles, varied = stacked[: len(config.ensembles)], [*varied, *stacked[len(config.ensembles) :]]
+            without = [self._ensemble(*one, fold, corpus, members, by_fold) for one in self._leave_one_out(metas)]
+            yield from without
             last += ensembles or members
             if config.report:
-                report = self._report(fold, members, ensembles)
+                report = self._report(fold, members, ensembles, [*varied, *without])
                 last.append(report)
                 yield report
         for number, line in enumerate(config.afterwards, start=1):
@@ -197,8 +216,65 @@ class _Planner:
         commands = [self._script("extract_features.py", name)]
         return Job(name, config.name, commands, needs, [store / "manifest.json"], config, (store,))
 
-    def _member(self, file: Path, fold: str, corpus: Job, stores: dict[Path, Job]) -> Job:
-        config = self._load(DeepSERConfig, file, fold)
+    def _ablations(self, asked: list[tuple[Path, DeepSERConfig]], fold: str) -> Iterator[tuple[Path, DeepSERConfig]]:
+        """The cells of Table 2 that are not members already."""
+        ablations = self.config.ablations
+        if ablations is None:
+            return
+        by_name = {config.run_directory.name: (file, config) for file, config in asked}
+        for name in ablations.members:
+            if name not in by_name:
+                raise UserError(f"{self.file}: ablations.members: {name}: not the name of one under `members`")
+            file, full = by_name[name]
+            variants = [full, *(self._varied(file, full, overlay, fold) for overlay in ablations.overlays)]
+            if ablations.unimodal and len(full.features) > 1:
+                variants += [
+                    full.model_copy(update={"features": [one], "variant": f"only-{one}"}) for one in full.features
+                ]
+            for variant in variants:
+                for number in range(ablations.seeds):
+                    if variant is not full or number > 0:
+                        yield file, with_seed(variant, number)
+
+    def _varied(self, file: Path, full: DeepSERConfig, overlay: Path, fold: str) -> DeepSERConfig:
+        """The member's config under one more overlay."""
+        config = self._load(DeepSERConfig, file, fold, overlay)
+        if config.variant is None or config.variant == full.variant:
+            raise UserError(f"{overlay}: variant: missing; an ablation needs one, for the name of its run")
+        return config
+
+    def _crossfits(
+        self, metas: list[tuple[Path, MetaConfig]], asked: list[tuple[Path, DeepSERConfig]]
+    ) -> Iterator[tuple[Path, str, int, list[DeepSERConfig]]]:
+        """Of every member that an ensemble is cross-fitted on, the configs of its folds."""
+        wanted = {
+            (name, meta.crossfit_folds): None for _, meta in metas if meta.fit_on == "crossfit" for name in meta.members
+        }
+        for file, config in asked:
+            name = config.run_directory.name
+            for count in [count for member, count in wanted if member == name]:
+                folds = [Crossfit(folds=count, fold=fold) for fold in range(count)]
+                yield file, name, count, [config.model_copy(update={"crossfit": one}) for one in folds]
+
+    def _varied_ensembles(self, fold: str) -> Iterator[tuple[Path, MetaConfig]]:
+        """The first ensemble under each of `ensemble_overlays`."""
+        for overlay in self.config.ensemble_overlays:
+            config = self._load(MetaConfig, self.config.ensembles[0], fold, overlay)
+            if config.variant is None:
+                raise UserError(f"{overlay}: variant: missing; the ensemble's run needs one, for its name")
+            yield self.config.ensembles[0], config
+
+    def _leave_one_out(self, metas: list[tuple[Path, MetaConfig]]) -> Iterator[tuple[Path, MetaConfig]]:
+        """The first ensemble without each of its members."""
+        if not self.config.leave_one_out:
+            return
+        file, config = metas[0]
+        for name in config.members if len(config.members) > 1 else []:
+            rest = [other for other in config.members if other != name]
+            variant = "-".join(filter(None, [config.variant, f"without-{Path(name).stem}"]))
+            yield file, config.model_copy(update={"members": rest, "variant": variant})
+
+    def _member(self, file: Path, config: DeepSERConfig, fold: str, corpus: Job, stores: dict[Path, Job]) -> Job:
         self._require_labels(file, config.paths.labels, corpus)
         needs = [corpus]
         for name in config.features:
@@ -206,20 +282,33 @@ class _Planner:
             if store not in stores:
                 raise UserError(f"{file}: features: {name}: nothing under `features` in {self.file} makes {store}")
             needs.append(stores[store])
-        folder = config.run_directory
-        name = _named("members", folder.name, fold)
+        folder, left_out = config.run_directory, config.crossfit.fold
+        name, title = _named("members", folder.name, fold), f"member {folder.name}"
+        if left_out is not None:
+            member = folder.parent.name
+            name = _named("crossfit", f"{member}.{folder.name}", fold)
+            title = f"member {member} without fold {left_out + 1} of {config.crossfit.folds}"
         commands = [self._script(script, name) for script in ("train_deepser.py", "eval_deepser.py")]
-        title = f"member {folder.name}{_of(fold)}: {' + '.join(config.features)}"
+        title = f"{title}{_of(fold)}: {' + '.join(config.features)}"
         return Job(name, title, commands, needs, [folder / "best", folder / "posteriors"], config, (folder,))
 
-    def _ensemble(self, file: Path, fold: str, corpus: Job, members: list[Job]) -> Job:
-        config = self._load(MetaConfig, file, fold)
+    def _ensemble(
+        self,
+        file: Path,
+        config: MetaConfig,
+        fold: str,
+        corpus: Job,
+        members: list[Job],
+        by_fold: dict[tuple[str, int], list[Job]],
+    ) -> Job:
         self._require_labels(file, config.paths.labels, corpus)
         trained = {member.begins[0]: member for member in members}
         needs = [corpus]
         for name in config.members:
             run = config.paths.runs / "members" / name
-            if run in trained:
+            if run in trained and config.fit_on == "crossfit":
+                needs += by_fold[name, config.crossfit_folds]
+            elif run in trained:
                 needs.append(trained[run])
             elif not name.endswith(".csv"):  # the posteriors of a model from elsewhere
                 raise UserError(f"{file}: members: {name}: nothing under `members` in {self.file} trains {run}")
@@ -229,20 +318,25 @@ class _Planner:
         title = f"ensemble {folder.name}{_of(fold)}: {len(config.members)} members, {len(config.seeds)} seeds"
         return Job(name, title, commands, needs, [folder / "soup", folder / "results.csv"], config, (folder,))
 
-    def _report(self, fold: str, members: list[Job], ensembles: list[Job]) -> Job:
+    def _report(self, fold: str, members: list[Job], ensembles: list[Job], beside: list[Job]) -> Job:
         runs = members[0].makes[0].parents[2]
         files = [str(self.pipeline.config_file(job.name)) for job in ensembles]
         command = ["-m", "medusa", "report", "--runs", str(runs), "--out", str(runs / "report")]
         command += ["--about", f"{self.config.title[:1].upper()}{self.config.title[1:]}.", "--ensembles", *files]
+        for option in ("members", "ensembles"):
+            if rows := getattr(self.config.stands_for, option):
+                command += [f"--paper-{option}", *(f"{ours}={theirs}" for ours, theirs in rows.items())]
         makes = [runs / "report" / name for name in ("report.md", "report.html")]
-        return Job(_named("report", "report", fold), str(runs / "report"), [command], [*members, *ensembles], makes)
+        return Job(
+            _named("report", "report", fold), str(runs / "report"), [command], [*members, *ensembles, *beside], makes
+        )
 
-    def _load(self, kind: type[Config], file: Path, fold: str | None = None) -> Config:
-        """The config with its overlays; those with `{fold}` only where a fold is given."""
+    def _load(self, kind: type[Config], file: Path, fold: str | None = None, *more: Path) -> Config:
+        """The config with the pipeline's overlays, those with `{fold}` only where a fold is given, and more."""
         overlays = [Path(overlay) for overlay in self.config.overlays if "{fold}" not in overlay]
         if fold:
             overlays = [Path(overlay.replace("{fold}", fold)) for overlay in self.config.overlays]
-        return load_config(kind, [file, *overlays])
+        return load_config(kind, [file, *overlays, *more])
 
     def _script(self, name: str, job: str) -> list[str]:
         return [os.path.relpath(ROOT / name), str(self.pipeline.config_file(job))]
@@ -251,6 +345,15 @@ class _Planner:
         if labels != corpus.makes[0]:
             prepared = corpus.makes[0]
             raise UserError(f"{file}: paths.labels: {labels}, but {self.file} prepares {prepared}; make them agree")
+
+
+def with_seed(config: DeepSERConfig, number: int) -> DeepSERConfig:
+    """The run of one more seed: number 0 is the config itself, the others have a seed and a variant of their own."""
+    if number == 0:
+        return config
+    seed = (config.seed + SEED_STEP * number) % 2**31
+    variant = ".".join(filter(None, [config.variant, f"seed-{seed}"]))
+    return config.model_copy(update={"seed": seed, "variant": variant})
 
 
 def _named(kind: str, name: str, fold: str) -> str:

@@ -14,7 +14,9 @@ from medusa.config.schema import DeepSERConfig, ExtractConfig, MetaConfig, Pipel
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 FILES = sorted(CONFIGS.rglob("*.yaml"))
 OVERLAYS = [
-    file for file in FILES if file.parent.name in ("ablations", "folds") or file == CONFIGS / "as_released.yaml"
+    file
+    for file in FILES
+    if file.parent.name in ("ablations", "stacking", "study", "folds") or file == CONFIGS / "as_released.yaml"
 ]
 CONFIG_FILES = [file for file in FILES if file not in OVERLAYS]
 

@@ -171,7 +171,7 @@ def test_stores_hold_every_utterance_and_both_layouts_the_same_values(labels: La
 
 @pytest.mark.parametrize("partition", PARTITIONS)
 def test_posteriors_stack_and_are_better_than_chance(labels: Labels, partition: str) -> None:
-    files = {f"{name}.csv": SAMPLES / "posteriors" / f"{name}.csv" for name in ("authors-1", "authors-2", "ours")}
+    files = {f"{name}.csv": [SAMPLES / "posteriors" / f"{name}.csv"] for name in ("authors-1", "authors-2", "ours")}
     stack = stack_members(files, labels, partition)
     rows = labels.partition(partition)
     assert stack.posteriors.shape == (len(rows), 3, 8)

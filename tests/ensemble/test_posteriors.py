@@ -85,7 +85,7 @@ def test_the_share_of_kept_votes_is_no_emotion_of_a_posterior(tmp_path: Path, la
     write_posteriors(tmp_path / "p.csv", weighted, probabilities, attributes)
     found = read_posteriors(tmp_path / "p.csv", EMOTIONS, ATTRIBUTES)
     np.testing.assert_array_equal(found[list(EMOTIONS)].to_numpy(), probabilities)
-    stack = stack_members({"p.csv": tmp_path / "p.csv"}, weighted, "test")
+    stack = stack_members({"p.csv": [tmp_path / "p.csv"]}, weighted, "test")
     np.testing.assert_array_equal(stack.posteriors[:, 0], probabilities[[0, 2, 3]])
 
 
@@ -100,7 +100,7 @@ def test_a_corpus_without_attributes(tmp_path: Path) -> None:
     labels = some_labels(tmp_path / "labels.csv", attributes=())
     probabilities, _ = some_predictions(5)
     write_posteriors(tmp_path / "p.csv", labels, probabilities, np.empty((5, 0)))
-    stack = stack_members({"p.csv": tmp_path / "p.csv"}, labels, "test")
+    stack = stack_members({"p.csv": [tmp_path / "p.csv"]}, labels, "test")
     assert stack.attributes.shape == (3, 1, 0)
     np.testing.assert_array_equal(stack.inputs, probabilities[[0, 2, 3]])
 
@@ -231,8 +231,12 @@ def members(tmp_path: Path, labels: Labels) -> dict[str, Path]:
     return files
 
 
+def listed(members: dict[str, Path]) -> dict[str, list[Path]]:
+    return {name: [path] for name, path in members.items()}
+
+
 def test_members_are_joined_by_utterance_in_the_order_of_the_labels(labels: Labels, members: dict[str, Path]) -> None:
-    stack = stack_members(members, labels, "test")
+    stack = stack_members(listed(members), labels, "test")
     assert stack.ids == ["b/2", "c", "d"]
     assert stack.members == ("one", "two")
     by_hand = []
@@ -248,34 +252,34 @@ def test_a_missing_row_is_named(labels: Labels, members: dict[str, Path]) -> Non
     lines = members["two"].read_text().splitlines(keepends=True)
     members["two"].write_text("".join(line for line in lines if not line.startswith("c.wav")))
     with pytest.raises(UserError, match=r"two/posteriors/test\.csv: no row for 'c', which test of .*labels\.csv has"):
-        stack_members(members, labels, "test")
+        stack_members(listed(members), labels, "test")
 
 
 def test_an_extra_row_is_named(labels: Labels, members: dict[str, Path], tmp_path: Path) -> None:
     write_posteriors(members["one"], labels, *some_predictions(5))
     with pytest.raises(UserError, match=r"one/posteriors/test\.csv: a row for 'a' \(and 1 more\), which test of"):
-        stack_members(members, labels, "test")
+        stack_members(listed(members), labels, "test")
 
 
 def test_a_csv_member_holds_all_partitions(labels: Labels, members: dict[str, Path], tmp_path: Path) -> None:
     whole = tmp_path / "all.csv"
     write_posteriors(whole, labels, *some_predictions(5, 7))
-    stack = stack_members({"one": members["one"], str(whole): whole}, labels, "test")
+    stack = stack_members({"one": [members["one"]], str(whole): [whole]}, labels, "test")
     np.testing.assert_array_equal(stack.posteriors[:, 1], some_predictions(5, 7)[0][[0, 2, 3]])
     with pytest.raises(UserError, match="no row for 'c'"):
-        stack_members({str(whole): edited(whole, ("c.wav", "z.wav"))}, labels, "test")
+        stack_members({str(whole): [edited(whole, ("c.wav", "z.wav"))]}, labels, "test")
 
 
 def test_a_partition_without_rows(labels: Labels, members: dict[str, Path]) -> None:
     with pytest.raises(UserError, match=r"labels\.csv: no row in partition 'dev'"):
-        stack_members(members, labels, "dev")
+        stack_members(listed(members), labels, "dev")
 
 
 def test_member_files_follow_the_config(members: dict[str, Path], tmp_path: Path) -> None:
     whole = tmp_path / "all.csv"
     whole.touch()
     config = MetaConfig(members=["two", str(whole), "one"], paths=RunPaths(runs=tmp_path / "runs"))
-    expected = {"two": members["two"], str(whole): whole, "one": members["one"]}
+    expected = {"two": [members["two"]], str(whole): [whole], "one": [members["one"]]}
     assert list(member_files(config, "test").items()) == list(expected.items())
 
 

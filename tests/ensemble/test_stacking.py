@@ -20,16 +20,15 @@ from medusa.corpora.labels import Labels, labels_from_table, write_labels
 from medusa.ensemble.posteriors import Stack, write_posteriors
 from medusa.ensemble.soup import cook_soup
 from medusa.ensemble.stacking import (
-    _speaker_folds,
     build_metaclassifier,
     cross_validated_epochs,
     fit_seeds,
     meta_identity,
 )
 from medusa.ensemble.together import Rows
-from medusa.errors import UserError
 from medusa.training.checkpoint import RunDirectory, TrainingState, load_weights
 from medusa.training.data import make_targets
+from medusa.training.folds import speaker_folds
 from medusa.training.sampling import balanced_rows
 
 EMOTIONS = ("Angry", "Sad", "Neutral")
@@ -73,44 +72,6 @@ def balanced_f1(true: np.ndarray, predicted: np.ndarray) -> float:
     return float(f1_score(true, predicted, average="macro", sample_weight=weights))
 
 
-# --- folds ------------------------------------------------------------------------------------------
-
-
-def test_folds_are_speaker_disjoint_and_leave_every_row_out_once(tmp_path: Path) -> None:
-    labels = made_labels(tmp_path / "labels.csv")
-    folds = _speaker_folds(made_config(tmp_path), labels)
-    assert len(folds) == 4
-    assert sorted(np.concatenate(folds)) == list(range(64))
-    speakers = labels.table["SpkrID"].to_numpy()
-    for rows in folds:
-        assert len(rows) == 16
-        assert not set(speakers[rows]) & set(np.delete(speakers, rows))
-
-
-def changed(labels: Labels, **columns: list[str]) -> Labels:
-    return labels_from_table(labels.source, labels.table.reset_index(drop=True).assign(**columns))
-
-
-def test_folds_need_known_speakers_and_enough_of_them(tmp_path: Path) -> None:
-    labels = made_labels(tmp_path / "labels.csv")
-    speakers = labels.table["SpkrID"].tolist()
-    config, text = made_config(tmp_path), "4 needs at least as many speakers in dev, found"
-    with pytest.raises(UserError, match=rf"SpkrID: training\.inner_folds: {text} 8, and 1 rows without one"):
-        _speaker_folds(config, changed(labels, SpkrID=["", *speakers[1:]]))
-    with pytest.raises(UserError, match=r"training\.inner_folds: 4 is more than the 3 dev rows of the largest class"):
-        _speaker_folds(config, made_labels(tmp_path / "labels.csv", rows=8))
-    with pytest.raises(UserError, match=f"{text} 3, and 0 rows without one; lower it, add speakers"):
-        _speaker_folds(config, made_labels(tmp_path / "labels.csv", speakers=3))
-
-
-def test_a_class_that_one_speaker_alone_says_is_refused_by_name(tmp_path: Path) -> None:
-    labels = made_labels(tmp_path / "labels.csv")
-    first = labels.table["SpkrID"] == "dev-0"
-    only_first = ["Sad" if mine else "Angry" if row % 2 else "Neutral" for row, mine in enumerate(first)]
-    with pytest.raises(UserError, match=r"labels\.csv: all dev rows of class Sad fall into one of the 4 speaker-disj"):
-        _speaker_folds(made_config(tmp_path), changed(labels, EmoClass=only_first))
-
-
 # --- the number of epochs ---------------------------------------------------------------------------
 
 
@@ -119,7 +80,7 @@ def slow_curve(config: MetaConfig, labels: Labels, stack: Stack, seed: int) -> l
     targets, inputs = make_targets(labels), torch.from_numpy(stack.inputs)
     soft, attributes = torch.from_numpy(targets.probabilities), torch.from_numpy(targets.attributes)
     predicted = np.full((config.training.max_epochs, len(labels)), -1)
-    for left_out in _speaker_folds(config, labels):
+    for left_out in speaker_folds(labels, config.training.inner_folds, "training.inner_folds", ""):
         kept = np.array([row for row in range(len(labels)) if row not in left_out])
         torch.manual_seed(seed)
         layer = torch.nn.Linear(12, 6)
@@ -263,7 +224,7 @@ def test_an_ensemble_is_known_by_its_settings_labels_and_posteriors(tmp_path: Pa
     for name in ("labels.csv", "a.csv"):
         (tmp_path / name).write_text("1")
     config = made_config(tmp_path).model_copy(update={"paths": RunPaths(labels=tmp_path / "labels.csv")})
-    files = {"a": tmp_path / "a.csv"}
+    files = {"a": [tmp_path / "a.csv"]}
     before = meta_identity(config, files)
     assert meta_identity(config.model_copy(update={"compute": Compute(threads=2)}), files) == before
     assert meta_identity(config.model_copy(update={"compute": Compute(precision="bf16")}), files) != before

@@ -133,10 +133,15 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
 
 JOBS = {
     "demo": {
-        "weights": 1, "corpus": 1, "transcripts": 1, "features": 3, "members": 4, "ensembles": 3, "report": 1,
+        "weights": 1, "corpus": 1, "transcripts": 1, "features": 3, "members": 4 + 6 * 3 - 1, "ensembles": 3 + 2 + 4,
+        "report": 1,
     },
     "ravdess": {
         "weights": 1, "corpus": 5, "features": 8, "members": 4 * 5, "ensembles": 5, "report": 5, "afterwards": 1,
+    },
+    "study": {  # two members whole, under 7 overlays and on each of 2 features, 5 seeds; 4 folds of 4 members
+        "weights": 1, "corpus": 1, "transcripts": 1, "features": 3, "members": 4 + 2 * 10 * 5 - 2, "crossfit": 4 * 4,
+        "ensembles": 3 + 3 + 4, "report": 1,
     },
 }  # fmt: skip
 
