@@ -6,8 +6,9 @@ from medusa.config.arguments import parse_script
 from medusa.config.schema import MetaConfig
 from medusa.corpora.labels import PARTITIONS, read_labels
 from medusa.device import describe_device, prepare_device
+from medusa.ensemble.controls import fit_controls
 from medusa.ensemble.evaluate import combine, score_techniques
-from medusa.ensemble.posteriors import fitted_files, member_files, stack_members, write_posteriors
+from medusa.ensemble.posteriors import fitted_files, fitted_partition, member_files, stack_members, write_posteriors
 from medusa.ensemble.stacking import meta_identity
 from medusa.errors import command
 from medusa.files import write_csv
@@ -23,8 +24,9 @@ def main() -> None:
     config = parse_script(MetaConfig, __doc__)
     device = prepare_device(config.compute)
     labels = read_labels(config.paths.labels)
-    require_same_config(config.run_directory, meta_identity(config, fitted_files(config, labels)))
-    selection = selection_partition(labels)
+    fitted = fitted_files(config, labels)
+    require_same_config(config.run_directory, meta_identity(config, fitted))
+    selection, partition = selection_partition(labels), fitted_partition(config)
     protocol = "honest" if selection == "dev" else "paper"
     scored = "test" if labels.has("test") else selection
 
@@ -32,15 +34,17 @@ def main() -> None:
     made_from = [config.paths.labels, config.run_directory / "soup" / "model.safetensors"]
     write_provenance(posteriors, config.model_dump(mode="json"), made_from, describe_device(device))
 
-    for name in PARTITIONS:
-        rows = labels.partition(name)
-        if not len(rows):
-            continue
-        # 1. Every way of combining the members, on these rows.
-        stack = stack_members(member_files(config, name), labels, name)
-        combined = combine(config, stack, device)
+    # 1. What the meta-classifiers are compared with, beside the votes: fitted on the same rows, and on those held out.
+    stacks = {name: stack_members(member_files(config, name), labels, name) for name in PARTITIONS if labels.has(name)}
+    classes = [require_every_class(labels, name, "Stage 3").class_indices() for name in (partition, selection)]
+    controls = fit_controls(stack_members(fitted, labels, partition), classes[0], stacks[selection], classes[1])
 
-        # 2. Posteriors of each technique; scores of the rows that are reported.
+    for name, stack in stacks.items():
+        # 2. Every way of combining the members, on these rows.
+        rows = labels.partition(name)
+        combined = combine(config, stack, controls, device)
+
+        # 3. Posteriors of each technique; scores of the rows that are reported.
         for technique, predictions in combined.items():
             write_posteriors(posteriors / technique / f"{name}.csv", rows, *predictions)
         print(f"{name}: {len(rows):,} rows: {posteriors}/*/{name}.csv")

@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks.record import Record, add_device, growth, seconds_of
 from medusa.config.schema import MetaConfig, MetaTraining, RunPaths
 from medusa.corpora.labels import Labels, labels_from_table
+from medusa.ensemble.controls import fit_controls
 from medusa.ensemble.evaluate import combine, score_techniques
 from medusa.ensemble.posteriors import Stack, read_posteriors, write_posteriors
 from medusa.ensemble.soup import cook_soup
@@ -154,8 +155,10 @@ def main() -> None:
             args.device,
         )
         read = seconds_of(lambda: read_posteriors(file, EMOTIONS, ATTRIBUTES), args.device)
+        controls = fit_controls(held_out[1], held_out[0].class_indices(), held_out[1], held_out[0].class_indices())
         scored = seconds_of(
-            lambda: score_techniques(combine(config("all"), held_out[1], args.device), held_out[0]), args.device
+            lambda: score_techniques(combine(config("all"), held_out[1], controls, args.device), held_out[0]),
+            args.device,
         )
         record.figure("naive / ours with reading and scoring", naive / (spent + args.members * read + scored),
                       read_one_members_file=read, write_one_members_file=written, vote_and_score=scored)  # fmt: skip

@@ -134,7 +134,15 @@ def test_the_four_commands_end_in_posteriors_and_scores_above_chance(sample: Sam
             assert len(lines) == 1 + count
     with (sample.runs / ENSEMBLE / "results.csv").open(newline="") as file:
         results = {row["technique"]: row for row in csv.DictReader(file)}
-    assert list(results) == ["majority", "soft", "single", "soup", *(f"seed-{seed}" for seed in range(1, 7))]
+    assert list(results) == [
+        "majority",
+        "soft",
+        "bias",
+        "logistic",
+        "single",
+        "soup",
+        *(f"seed-{seed}" for seed in range(1, 7)),
+    ]
     for technique in ("majority", "soft", "single", "soup"):
         assert 3 / 8 < float(results[technique]["macro_f1"]) < 1  # chance is 1/8
         assert technique in sample.outputs[3].out

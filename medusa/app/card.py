@@ -21,6 +21,8 @@ tags:
 TECHNIQUES = {
     "majority": "majority vote",
     "soft": "soft vote",
+    "bias": "soft vote with a bias per class",
+    "logistic": "logistic regression over the members",
     "single": "single meta-classifier, mean over seeds",
     "soup": "soup (this model)",
 }

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 
 from medusa.corpora.labels import Labels
+from medusa.ensemble.controls import Controls
 from medusa.ensemble.posteriors import Stack
 from medusa.ensemble.stacking import build_metaclassifier
 from medusa.ensemble.together import predict_together
@@ -21,19 +22,23 @@ if TYPE_CHECKING:
     from medusa.config.schema import MetaConfig
 
 
+ORDER = ("majority", "soft", "bias", "logistic", "single", "soup")
+"""Of the techniques in a table; those of single seeds follow."""
+
+
 class Combined(NamedTuple):
     """One technique's predictions for all rows."""
 
     probabilities: np.ndarray
     """(rows, C): posteriors, or vote shares."""
     attributes: np.ndarray
-    """(rows, A): the members' mean, or the meta-classifier's own."""
+    """(rows, A): the members' mean, or the meta-classifier's own (votes and controls have none)."""
     predicted: np.ndarray
     """(rows,) class indices."""
 
 
-def combine(config: MetaConfig, stack: Stack, device: torch.device) -> dict[str, Combined]:
-    """Technique → predictions: `majority`, `soft`, `seed-<s>` for every seed, `soup`.
+def combine(config: MetaConfig, stack: Stack, controls: Controls, device: torch.device) -> dict[str, Combined]:
+    """Technique → predictions: `majority`, `soft`, `bias`, `logistic`, `seed-<s>` for every seed, `soup`.
 
     Raises:
         UserError: a trained meta-classifier is missing or damaged.
@@ -43,8 +48,13 @@ def combine(config: MetaConfig, stack: Stack, device: torch.device) -> dict[str,
     mean = soft_vote(stack.posteriors)
     combined = {
         "majority": Combined(shares, attributes, winners),
-        "soft": Combined(mean, attributes, mean.argmax(axis=1)),
     }
+    for technique, probabilities in (
+        ("soft", mean),
+        ("bias", controls.biased(stack)),
+        ("logistic", controls.stacked(stack)),
+    ):
+        combined[technique] = Combined(probabilities, attributes, probabilities.argmax(axis=1))
     checkpoints = {f"seed-{seed}": Path(f"seed-{seed}") / "best" for seed in config.seeds} | {"soup": Path("soup")}
     inputs = torch.from_numpy(stack.inputs).to(device)
     for technique, checkpoint in checkpoints.items():
@@ -76,5 +86,5 @@ def score_techniques(combined: dict[str, Combined], rows: Labels) -> pd.DataFram
     scores.loc["single"] = seeds.mean()
     for name in list(scores.columns):
         scores.loc["single", f"{name}_sd"] = seeds[name].std(ddof=0)
-    order = ["majority", "soft", "single", "soup", *seeds.index]
+    order = [*(name for name in ORDER if name in scores.index), *seeds.index]
     return scores.loc[order].rename_axis("technique").reset_index()

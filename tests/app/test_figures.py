@@ -51,7 +51,7 @@ def joined(partition: str, consensus: bool = True) -> pd.DataFrame:
 def test_scores_are_those_of_results_csv_and_scikit_learn(config: MetaConfig) -> None:
     scores = read_scores(config, read_labels(config.paths.labels))
     results = pd.read_csv("runs/ensembles/both/results.csv").set_index("technique")
-    assert [one.technique for one in scores.techniques] == ["majority", "soft", "single", "soup"]
+    assert [one.technique for one in scores.techniques] == ["majority", "soft", "bias", "logistic", "single", "soup"]
     for one in scores.techniques:
         for key in ("macro_f1", "balanced_f1", "accuracy"):
             assert getattr(one, key) == results.loc[one.technique, key]

@@ -13,6 +13,7 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from medusa.config.schema import MetaConfig, RunPaths
 from medusa.corpora.labels import Labels, labels_from_table
+from medusa.ensemble.controls import Controls, fit_controls
 from medusa.ensemble.evaluate import Combined, combine, score_techniques
 from medusa.ensemble.posteriors import Stack
 from medusa.ensemble.stacking import build_metaclassifier
@@ -44,6 +45,11 @@ def random_stack(rows: int = 10) -> Stack:
     return Stack([str(row) for row in range(rows)], posteriors, attributes, ("a", "b", "c"))
 
 
+def some_controls() -> Controls:
+    classes = np.arange(40) % 3
+    return fit_controls(random_stack(40), classes, random_stack(40), classes)
+
+
 def write_checkpoints(config: MetaConfig, stack: Stack) -> dict[str, torch.nn.Module]:
     """An untrained meta-classifier for each place where `combine` looks for a trained one."""
     models: dict[str, torch.nn.Module] = {}
@@ -62,7 +68,7 @@ def test_a_tied_majority_goes_to_the_winner_not_to_the_argmax_of_the_shares(conf
     posteriors = np.array([[[0.5, 0.4, 0.1], [0.2, 0.45, 0.35], [0.3, 0.1, 0.6]]], dtype=np.float32)
     stack = Stack(["x"], posteriors, np.full((1, 3, 3), 4, dtype=np.float32), ("a", "b", "c"))
     write_checkpoints(config, stack)
-    majority = combine(config, stack, CPU)["majority"]
+    majority = combine(config, stack, some_controls(), CPU)["majority"]
     np.testing.assert_allclose(majority.probabilities, [[1 / 3, 1 / 3, 1 / 3]])
     assert majority.predicted.tolist() == [2]
     assert majority.probabilities.argmax(axis=1).tolist() == [0]
@@ -71,9 +77,9 @@ def test_a_tied_majority_goes_to_the_winner_not_to_the_argmax_of_the_shares(conf
 def test_votes_average_attributes_and_meta_classifiers_predict_their_own(config: MetaConfig) -> None:
     stack = random_stack()
     models = write_checkpoints(config, stack)
-    combined = combine(config, stack, CPU)
-    assert list(combined) == ["majority", "soft", "seed-4", "seed-9", "soup"]
-    for technique in ("majority", "soft"):
+    combined = combine(config, stack, some_controls(), CPU)
+    assert list(combined) == ["majority", "soft", "bias", "logistic", "seed-4", "seed-9", "soup"]
+    for technique in ("majority", "soft", "bias", "logistic"):
         np.testing.assert_allclose(combined[technique].attributes, stack.attributes.mean(axis=1), rtol=1e-6)
     np.testing.assert_allclose(combined["soft"].probabilities, stack.posteriors.mean(axis=1), rtol=1e-6)
     inputs = torch.from_numpy(np.concatenate([stack.posteriors, stack.attributes], axis=2).reshape(10, 18))
@@ -91,7 +97,7 @@ def test_a_missing_meta_classifier_is_named(config: MetaConfig) -> None:
     write_checkpoints(config, stack)
     (config.run_directory / "seed-9/best/model.safetensors").unlink()
     with pytest.raises(UserError, match=r"seed-9/best/model\.safetensors: no such file; train"):
-        combine(config, stack, CPU)
+        combine(config, stack, some_controls(), CPU)
 
 
 def predictions(*classes: int) -> Combined:

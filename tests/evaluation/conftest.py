@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from medusa.config.load import dump_config, load_config
 from medusa.config.schema import DeepSERConfig, MetaConfig
 from medusa.corpora.labels import Labels, labels_from_table, read_labels, write_labels
+from medusa.ensemble.controls import fit_controls
 from medusa.ensemble.evaluate import combine
 from medusa.ensemble.posteriors import member_files, stack_members, write_posteriors
 from medusa.ensemble.soup import cook_soup
@@ -91,12 +92,14 @@ def make_ensemble(file: Path, folder: Path, labels: Labels, members: list[str]) 
     run = config.run_directory
     write_json(run / "identity.json", meta_identity(config, member_files(config, "train")))
     stack = stack_members(member_files(config, "test"), labels, "test")
+    rows = labels.partition("test").class_indices()
+    controls = fit_controls(stack, rows, stack, rows)
     for seed in config.seeds:
         (run / f"seed-{seed}" / "best").mkdir(parents=True)
         model = build_metaclassifier(config, stack, seed, CPU)
         save_file(model.state_dict(), run / f"seed-{seed}" / "best" / "model.safetensors")
     cook_soup([run / f"seed-{seed}" / "best" for seed in config.seeds], run / "soup")
-    for technique, predictions in combine(config, stack, CPU).items():
+    for technique, predictions in combine(config, stack, controls, CPU).items():
         write_posteriors(run / "posteriors" / technique / "test.csv", labels.partition("test"), *predictions)
 
 
