@@ -135,11 +135,20 @@ def expected_calibration_error(true: ArrayLike, probabilities: ArrayLike, bins: 
 
     Confidence is the largest of a row's probabilities, shape (rows, classes); bin i is (i / bins, (i + 1) / bins].
     """
+    confidence, right, rows = reliability_bins(true, probabilities, bins)
+    return float(np.abs(confidence - right).sum() / rows.sum())
+
+
+def reliability_bins(true: ArrayLike, probabilities: ArrayLike, bins: int = 15) -> tuple[Floats, Floats, Indices]:
+    """Per bin of confidence the sum of confidences, the number of right predictions and of rows; shape (bins,) each."""
     probabilities = np.asarray(probabilities, dtype=np.float64)
     confidence = probabilities.max(axis=1)
-    surplus = confidence - (probabilities.argmax(axis=1) == np.asarray(true))
+    right = (probabilities.argmax(axis=1) == np.asarray(true)).astype(np.float64)
     bin_of_row = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], confidence)
-    return float(np.abs(np.bincount(bin_of_row, weights=surplus)).sum() / len(confidence))
+    confidences, rights = (
+        np.bincount(bin_of_row, weights=weights, minlength=bins).astype(np.float64) for weights in (confidence, right)
+    )
+    return confidences, rights, np.bincount(bin_of_row, minlength=bins).astype(np.int64)
 
 
 def kl_divergence(shares: ArrayLike, probabilities: ArrayLike) -> float:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from medusa.app.description import BACKBONES, Description
 from medusa.corpora.labels import ATTRIBUTE_NAMES
+from medusa.evaluation.cells import decimals
 from medusa.evaluation.page import NO_VALUE, plain_markdown
-from medusa.evaluation.tables import decimals
 
 FRONT_MATTER = """\
 ---

@@ -47,7 +47,7 @@ STYLE: dict[str, Any] = {
 }
 
 
-Kind = Literal["member", "vote", "single", "soup"]
+Kind = Literal["member", "vote", "control", "single", "soup"]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,13 @@ class Mark:
 
 def overview(marks: Sequence[Mark], classes: int, score: str) -> bytes:
     """Members, votes, single meta-classifiers and soup on one axis."""
-    look = {"member": ("o", GREY), "vote": ("s", ORANGE), "single": ("^", GREEN), "soup": ("D", BLUE)}
+    look = {
+        "member": ("o", GREY),
+        "vote": ("s", ORANGE),
+        "control": ("v", VERMILION),
+        "single": ("^", GREEN),
+        "soup": ("D", BLUE),
+    }
     with matplotlib.style.context(["default", STYLE]):
         figure = Figure(figsize=(5.7, 1.3 + 0.42 * len(marks)), layout="constrained")
         axes = figure.subplots()
@@ -94,20 +100,20 @@ def overview(marks: Sequence[Mark], classes: int, score: str) -> bytes:
         return png_bytes(figure)
 
 
-def confusion_matrix(counts: npt.NDArray[np.int64], emotions: Sequence[str]) -> bytes:
-    """Shares of each true class in colour and percent, counts below; shape (C, C), true class by row."""
-    shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    size = len(emotions)
+def confusion_matrix(counts: npt.NDArray[np.int64], emotions: Sequence[str], shares: bool) -> bytes:
+    """Counts, or shares of each true class in percent; shape (C, C), true class by row."""
+    totals = np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    values = 100 * counts / totals if shares else counts.astype(np.float64)
+    size, most = len(emotions), 100.0 if shares else float(values.max())
     with matplotlib.style.context(["default", STYLE]):
-        figure = Figure(figsize=(1.9 + 0.6 * size, 1.25 + 0.55 * size), layout="constrained")
+        figure = Figure(figsize=(1.9 + 0.5 * size, 1.25 + 0.46 * size), layout="constrained")
         axes = figure.subplots()
-        image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+        image = axes.imshow(values, cmap="Blues", vmin=0, vmax=most)
         for row, column in np.ndindex(size, size):
-            colour = "white" if shares[row, column] > 55 else INK
-            place: dict[str, Any] = {"ha": "center", "va": "center", "color": colour}
+            colour = "white" if values[row, column] > 0.55 * most else INK
             if counts[row, column] or row == column:
-                axes.text(column, row - 0.14, f"{shares[row, column]:.0f} %", fontsize=11, **place)
-                axes.text(column, row + 0.24, f"{counts[row, column]:,}", fontsize=8.5, **place)
+                text = f"{values[row, column]:,.0f}"
+                axes.text(column, row, text, fontsize=10, ha="center", va="center", color=colour)
         names = [short(name, 14) for name in emotions]
         axes.set_xticks(range(size), names, rotation=40, ha="right", rotation_mode="anchor")
         rows = [f"{name} ({total:,})" for name, total in zip(names, counts.sum(axis=1), strict=True)]
@@ -115,8 +121,106 @@ def confusion_matrix(counts: npt.NDArray[np.int64], emotions: Sequence[str]) -> 
         axes.set(xlabel="predicted class", ylabel="true class (rows)")
         white_cells(axes, size, size)
         bar = figure.colorbar(image, ax=axes, shrink=0.85, pad=0.02, aspect=28)
-        bar.set_label("share of the true class (%)")
+        bar.set_label("share of the true class (%)" if shares else "rows")
         bar.outline.set_visible(False)
+        return png_bytes(figure)
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """One line of `reliability`: bins of confidence, as `medusa.metrics.expected_calibration_error` has them."""
+
+    label: str
+    confidence: Floats
+    """Mean largest posterior of each bin, (bins,); NaN where it is empty."""
+    accuracy: Floats
+    rows: npt.NDArray[np.int64]
+
+
+def reliability(lines: Sequence[Reliability]) -> bytes:
+    """Accuracy over confidence, and below how many rows are that sure; on the diagonal posteriors are honest."""
+    looks = ((BLUE, "D", "-", ""), (ORANGE, "s", "--", "////"), (GREEN, "^", ":", "...."))
+    with matplotlib.style.context(["default", STYLE]):
+        figure = Figure(figsize=(5.2, 5.2), layout="constrained")
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+        above.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1.2)
+        for number, (line, (colour, marker, dashes, hatch)) in enumerate(zip(lines, looks, strict=False)):
+            full = line.rows > 0
+            above.plot(
+                line.confidence[full], line.accuracy[full], color=colour, marker=marker, linestyle=dashes,
+                markersize=6, label=line.label,
+            )  # fmt: skip
+            width = 1 / len(line.rows) / len(lines)
+            left = np.arange(len(line.rows)) / len(line.rows) + number * width
+            below.bar(
+                left, line.rows, width=0.92 * width, align="edge", color=colour, hatch=hatch, edgecolor="white",
+                linewidth=0,
+            )  # fmt: skip
+        above.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
+        below.set(xlabel="confidence: largest posterior", ylabel="rows")
+        for axes in (above, below):
+            axes.grid(axis="y")
+        above.legend(loc="upper left", frameon=False, fontsize=10)
+        figure.align_ylabels((above, below))
+        return png_bytes(figure)
+
+
+@dataclass(frozen=True)
+class Gain:
+    """One line of `gains`."""
+
+    label: str
+    value: float
+    interval: tuple[float, float] | None
+    seeds: Sequence[float] = ()
+    printed: float | None = None
+    """The paper's."""
+
+
+def gains(lines: Sequence[Gain], xlabel: str) -> bytes:
+    """Differences with intervals around 0; the paper's beside ours."""
+    with matplotlib.style.context(["default", STYLE]):
+        figure = Figure(figsize=(6.4, 1.5 + 0.46 * len(lines)), layout="constrained")
+        axes = figure.subplots()
+        axes.axvline(0, color=INK, linewidth=1)
+        for line, one in enumerate(lines):
+            if one.interval is not None:
+                axes.plot(one.interval, [line, line], color=BLUE, linewidth=2.5, solid_capstyle="butt", zorder=2)
+            axes.plot(one.seeds, [line] * len(one.seeds), "|", color=SKY, markersize=13, markeredgewidth=1.6, zorder=3)
+            axes.plot(
+                one.value, line, "D", color=BLUE, markersize=8, markeredgecolor="white", zorder=4,
+                label="ours, 95 % over speakers; ticks: seeds" if line == 0 else None,
+            )  # fmt: skip
+        printed = [(one.printed, line) for line, one in enumerate(lines) if one.printed is not None]
+        if printed:
+            axes.plot(
+                *zip(*printed, strict=True), linestyle="", marker="o", markersize=9, markerfacecolor="none",
+                markeredgecolor=VERMILION, markeredgewidth=2, zorder=5, label="paper (MSP-Podcast)",
+            )  # fmt: skip
+        axes.set_yticks(range(len(lines)), [short(one.label, 38) for one in lines])
+        axes.set(ylim=(len(lines) - 0.4, -0.6), xlabel=xlabel)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="x")
+        axes.spines["left"].set_visible(False)
+        figure.legend(loc="outside upper left", frameon=False, ncols=2, fontsize=10)
+        return png_bytes(figure)
+
+
+def speakers(scores: Sequence[float], rows: Sequence[int], whole: float, score: str) -> bytes:
+    """One dot for every speaker, best first, its area the number of rows; the dashed line is all of them together."""
+    with matplotlib.style.context(["default", STYLE]):
+        figure = Figure(figsize=(6.4, 3.4), layout="constrained")
+        axes = figure.subplots()
+        sizes = 20 + 220 * np.asarray(rows) / max(rows)
+        axes.scatter(np.arange(1, len(scores) + 1), scores, s=sizes, color=BLUE, alpha=0.75, edgecolor="white")
+        axes.axhline(whole, color=INK, linestyle="--", linewidth=1.2)
+        axes.annotate(
+            "all speakers", (1, whole), xycoords=axes.get_yaxis_transform(), xytext=(0, 4),
+            textcoords="offset points", ha="right", fontsize=9.5,
+        )  # fmt: skip
+        axes.set(xlabel="speakers of test, best first", ylabel=score, ylim=(0, 1), xlim=(0.4, len(scores) + 0.6))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.grid(axis="y")
         return png_bytes(figure)
 
 

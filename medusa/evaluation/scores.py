@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,14 +10,11 @@ import numpy.typing as npt
 
 from medusa.corpora.labels import Labels
 from medusa.ensemble.evaluate import Combined
-from medusa.metrics import accuracy, balanced_macro_f1, ccc, cluster_bootstrap, macro_f1
+from medusa.evaluation.bootstrap import SpeakerDraws
+from medusa.metrics import accuracy, balanced_draws_macro_f1, balanced_macro_f1, ccc, macro_f1
 from medusa.models.metaclassifier import VOTE_SHARPNESS
 
-DRAWS = 2_000
-"""Bootstrap draws of whole speakers behind an interval."""
-
 Floats = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.int64]
 
 
 class Scores(NamedTuple):
@@ -50,33 +47,30 @@ def concordance(rows: Labels, predicted: Combined) -> list[float]:
     return [ccc(true[:, column], predicted.attributes[:, column]) for column in range(true.shape[1])]
 
 
-def estimate(rows: Labels, repeats: Sequence[Combined], against: Sequence[Combined] = ()) -> Estimate:
+def estimate(draws: SpeakerDraws, repeats: Sequence[Combined], against: Sequence[Combined] = ()) -> Estimate:
     """Class-balanced macro-F1, mean over `repeats` (seeds), less that of `against` on the same draws of speakers.
 
     The models stay as they were trained: the interval says what other speakers would change, not other seeds.
     """
+
+    def mean_score(predictions: Sequence[Combined]) -> tuple[float, Floats]:
+        values, drawn = zip(*(draws.balanced_f1(one.predicted) for one in predictions), strict=True)
+        return float(np.mean(values)), np.mean(drawn, axis=0)
+
+    value, drawn = mean_score(repeats)
+    if against:
+        other, other_drawn = mean_score(against)
+        value, drawn = value - other, drawn - other_drawn
+    return Estimate(value, draws.interval(drawn))
+
+
+def paper_scores(rows: Labels, repeats: Sequence[Combined]) -> tuple[float, float]:
+    """Macro-F1 and accuracy as the paper takes them: mean over ten balanced draws of rows, and over `repeats`."""
     classes = rows.class_indices()
     scored = classes >= 0
-    true, speakers = classes[scored], rows.table["SpkrID"].to_numpy()[scored]
-
-    def mean_score(predictions: Sequence[Combined]) -> Callable[[Indices], float]:
-        kept = [one.predicted[scored] for one in predictions]
-        return lambda drawn: float(
-            np.mean([balanced_macro_f1(true[drawn], one[drawn], len(rows.emotions)) for one in kept])
-        )
-
-    first, second = mean_score(repeats), mean_score(against) if against else lambda drawn: 0.0
-
-    def statistic(drawn: Indices) -> float:
-        return first(drawn) - second(drawn)
-
-    value = statistic(np.arange(len(true)))
-    if (speakers == "").any():
-        return Estimate(value, None)
-    try:
-        return Estimate(value, cluster_bootstrap(speakers, statistic, DRAWS, seed=0))
-    except ValueError:  # fewer than two speakers, or a class that most draws miss
-        return Estimate(value, None)
+    pairs = [balanced_draws_macro_f1(classes[scored], one.predicted[scored], len(rows.emotions)) for one in repeats]
+    f1, right = np.mean(pairs, axis=0)
+    return float(f1), float(right)
 
 
 def effective_weights(weights: Floats, members: int, emotions: int) -> Floats:

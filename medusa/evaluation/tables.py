@@ -1,144 +1,44 @@
-"""The tables of a report: numbers for CSV, cells for the reader."""
+"""Tables beside the paper's three: F1 by class, CCC of the attributes, rows by class, the soup's weights."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
+from medusa.corpora.agreement import entropy
 from medusa.corpora.labels import ATTRIBUTE_NAMES, PARTITIONS, Labels
-from medusa.ensemble.evaluate import Combined, score_techniques
-from medusa.evaluation.page import NO_VALUE, Table
-from medusa.evaluation.results import Ensemble, Member, Results
-from medusa.evaluation.scores import Estimate, concordance, effective_weights, estimate, scores
+from medusa.evaluation.cells import decimals
+from medusa.evaluation.page import Table
+from medusa.evaluation.results import Results
+from medusa.evaluation.runs import Ensemble
+from medusa.evaluation.scores import concordance, effective_weights
+from medusa.evaluation.speakers_table import predictors
+from medusa.evaluation.techniques_table import best_member
 from medusa.metrics import per_class_f1
 from medusa.training.sampling import balanced_rows
 
 NO_CONSENSUS_ROW = "no consensus (X, O)"
-
-
-def members_table(results: Results) -> Table:
-    """The paper's Table 1: what each member is and how it scores alone."""
-    test, lines = results.labels.partition("test"), []
-    for member in results.members:
-        held_out = scores(results.labels.partition(results.selection), member.predicted[results.selection])
-        tested = scores(test, member.predicted["test"])
-        line: dict[str, object] = {"member": member.name, "features": None, "seed": None}
-        if member.training is not None:
-            config = member.training.config
-            line |= {"features": " + ".join(config.features), "seed": config.seed}
-        if results.honest:
-            line["dev_balanced_f1"] = held_out.balanced_f1
-        line |= {f"test_{name}": value for name, value in tested._asdict().items()}
-        if member.training is not None:
-            best = member.training.best_epoch
-            line |= {"best_epoch": best + 1, "best_stage": member.training.history[best]["stage"]}
-        lines.append(line)
-    numbers = pd.DataFrame(lines, columns=list(dict.fromkeys(key for line in lines for key in line)))
-    for column in ("seed", "best_epoch", "best_stage"):
-        if column in numbers:
-            numbers[column] = numbers[column].astype("Int64")
-
-    scored = ["dev_balanced_f1"] if results.honest else []
-    scored += ["test_balanced_f1", "test_macro_f1", "test_accuracy"]
-    header = ["member", "features", "seed", *(SCORE_HEADS[name] for name in scored), "best epoch (stage)"]
-    rows = [
-        [
-            str(line["member"]),
-            str(line["features"] or "from a file"),
-            NO_VALUE if line["seed"] is None else str(line["seed"]),
-            *(decimals(line[name]) for name in scored),
-            f"{line['best_epoch']} ({line['best_stage']})" if "best_epoch" in line else NO_VALUE,
-        ]
-        for line in lines
-    ]
-    notes = [F1_NOTE, f"The best epoch is the one with the best F1 on {results.selection}."]
-    return Table("members", "Table 1. Members", numbers, header, rows, notes, text=(0, 1))
-
-
-def techniques_table(results: Results) -> Table:
-    """The paper's Table 3: ways of combining the members, for each ensemble."""
-    test = results.labels.partition("test")
-    frames: list[pd.DataFrame] = []
-    rows: list[list[str]] = []
-    strong: set[int] = set()
-    for ensemble in results.ensembles:
-        table = score_techniques(ensemble.predicted, test)
-        table.insert(0, "ensemble", ensemble.name)
-        table.insert(1, "members", len(ensemble.config.members))
-        frames.append(table)
-        head = f"{ensemble.name} ({len(ensemble.config.members)} members)"
-        for technique, label in technique_labels(ensemble).items():
-            line = table.loc[table["technique"] == technique].iloc[0]
-            cells = [decimals(line[name], line[f"{name}_sd"]) for name in ("balanced_f1", "macro_f1", "accuracy")]
-            if technique == "soup":
-                strong.add(len(rows))
-            rows.append([head if technique == "majority" else "", label, *cells])
-    header = [
-        "ensemble",
-        "technique",
-        *(SCORE_HEADS[f"test_{name}"] for name in ("balanced_f1", "macro_f1", "accuracy")),
-    ]
-    notes = [F1_NOTE, "±: standard deviation over the seeds."]
-    title = "Table 3. Ways of combining the members"
-    return Table("techniques", title, pd.concat(frames), header, rows, notes, (0, 1), frozenset(strong))
-
-
-def contrasts_table(results: Results, ensemble: Ensemble) -> tuple[Table, dict[str, Estimate]]:
-    """The soup against what it must beat, paired by speaker; and the same estimates by opponent's name."""
-    test, soup = results.labels.partition("test"), [ensemble.predicted["soup"]]
-    best = best_member(results, ensemble)
-    opponents: dict[str, Sequence[Combined]] = {
-        f"best member on {results.selection}, {best.name}": [best.predicted["test"]],
-        "majority vote": [ensemble.predicted["majority"]],
-        "soft vote": [ensemble.predicted["soft"]],
-        f"single meta-classifier, mean of {len(ensemble.seeds)}": ensemble.seeds,
-    }
-    keys = ("member", "majority", "soft", "single")
-    estimates = [estimate(test, soup, against) for against in opponents.values()]
-    numbers = pd.DataFrame(
-        [
-            {"soup_against": name, "gain": one.value, "low": bound(one, 0), "high": bound(one, 1)}
-            for name, one in zip(opponents, estimates, strict=True)
-        ]
-    )
-    rows = [
-        [name, signed(one.value) + interval_text(one), verdict(one)]
-        for name, one in zip(opponents, estimates, strict=True)
-    ]
-    notes = [
-        "Gain in class-balanced macro-F1 on test. Intervals: bootstrap over the speakers of test, paired, with "
-        "the models as they were trained; they say what other speakers would change, not other seeds."
-    ]
-    header = ["soup against", "gain in F1 (95 % interval)", "reading"]
-    table = Table("contrasts", "The soup against its parts", numbers, header, rows, notes, text=(0, 2))
-    return table, dict(zip(keys, estimates, strict=True))
+COUNT_HEADS = {"train": "train", "balanced_draw": "one Stage 2 epoch", "dev": "dev", "test": "test"}
 
 
 def class_scores_table(results: Results, ensemble: Ensemble) -> Table:
     """F1 of each class: soup, soft vote, best member."""
-    test, best = results.labels.partition("test"), best_member(results, ensemble)
+    test, best, shown = results.test, best_member(results, ensemble), predictors(results, ensemble)
     classes = test.class_indices()
     scored, count = classes >= 0, len(test.emotions)
-    predictors = {
-        "soup": ensemble.predicted["soup"],
-        "soft vote": ensemble.predicted["soft"],
-        "best member": best.predicted["test"],
-    }
     numbers = pd.DataFrame({"class": test.emotions, "rows": np.bincount(classes[scored], minlength=count)})
-    for name, predicted in predictors.items():
+    for name, predicted in shown.items():
         numbers[name.replace(" ", "_")] = per_class_f1(classes[scored], predicted.predicted[scored], count)
     rows = [
         [str(name), f"{total:,}", *map(decimals, values)] for name, total, *values in numbers.itertuples(index=False)
     ]
     notes = [f"Plain F1, each class against the rest. Best member, chosen on {results.selection}: {best.name}."]
-    return Table("class_scores", "F1 by class, test", numbers, ["class", "rows", *predictors], rows, notes)
+    return Table("class_scores", "F1 by class, test", numbers, ["class", "rows", *shown], rows, notes)
 
 
 def concordance_table(results: Results, ensemble: Ensemble) -> Table:
     """CCC of the attributes: members, their mean (which both votes report), single meta-classifiers, soup."""
-    test = results.labels.partition("test")
+    test = results.test
     attributes = [ATTRIBUTE_NAMES[name] for name in results.labels.attributes]
     lines = [(member.name, [concordance(test, member.predicted["test"])]) for member in results.members_of(ensemble)]
     lines += [
@@ -184,6 +84,23 @@ def class_counts_table(labels: Labels) -> Table:
     return Table("class_counts", "Rows by class", numbers, header, rows, notes)
 
 
+def agreement_table(labels: Labels) -> Table:
+    """How far annotators agree, by partition: rows without consensus, entropy and largest share of the votes."""
+    numbers, rows = [], []
+    for name in [name for name in PARTITIONS[:3] if labels.has(name)]:
+        part = labels.partition(name)
+        targets, alone = part.targets(), float((part.class_indices() < 0).mean())
+        bits, most = float(entropy(targets).mean()), float(targets.max(axis=1).mean())
+        numbers.append(
+            {"partition": name, "rows": len(part), "without_consensus": alone, "entropy": bits, "largest_share": most}
+        )
+        rows.append([name, f"{len(part):,}", f"{alone:.1%}", decimals(bits), f"{most:.1%}"])
+    header = ["partition", "rows", "without consensus", "entropy (bits)", "largest share of votes"]
+    most_bits = np.log2(len(labels.emotions))
+    notes = [f"Means over rows. Entropy of the vote shares: 0 where all say one emotion, at most {most_bits:.2f}."]
+    return Table("agreement", "How far annotators agree", pd.DataFrame(numbers), header, rows, notes)
+
+
 def weights_numbers(ensemble: Ensemble, labels: Labels) -> pd.DataFrame | None:
     """The soup's linear layer, one row per weight of a class: as it is, and what of it can change a posterior."""
     if ensemble.weights is None:
@@ -195,83 +112,3 @@ def weights_numbers(ensemble: Ensemble, labels: Labels) -> pd.DataFrame | None:
         [members, emotions, [*emotions, *labels.attributes]], names=["member", "class", "input"]
     )
     return pd.DataFrame({"weight": raw.ravel(), "effective_weight": effective.ravel()}, index=index).reset_index()
-
-
-def technique_labels(ensemble: Ensemble) -> dict[str, str]:
-    """Technique → its name for readers, in the order of Table 3."""
-    seeds = len(ensemble.config.seeds)
-    return {
-        "majority": "majority vote",
-        "soft": "soft vote",
-        "single": f"meta-classifier, single (mean of {seeds} seeds)",
-        "soup": f"meta-classifier soup of {seeds}",
-    }
-
-
-def best_member(results: Results, ensemble: Ensemble) -> Member:
-    """The member with the best class-balanced macro-F1 on the selection rows; the first of equals."""
-    rows = results.labels.partition(results.selection)
-    return max(
-        results.members_of(ensemble), key=lambda member: scores(rows, member.predicted[results.selection]).balanced_f1
-    )
-
-
-# --- cells ------------------------------------------------------------------------------------------
-
-SCORE_HEADS = {
-    "dev_balanced_f1": "F1, dev",
-    "test_balanced_f1": "F1, test",
-    "test_macro_f1": "plain macro-F1, test",
-    "test_accuracy": "accuracy, test",
-}
-COUNT_HEADS = {"train": "train", "balanced_draw": "one Stage 2 epoch", "dev": "dev", "test": "test"}
-F1_NOTE = "F1: class-balanced macro-F1, every true class with the same weight. All scores are over rows with consensus."
-
-
-def decimals(value: object, deviation: object = None) -> str:
-    """`0.553`, or `0.553 ± 0.012`."""
-    assert isinstance(value, float)
-    spread = "" if not isinstance(deviation, float) or np.isnan(deviation) else f" ± {deviation:.3f}"
-    return f"{value:.3f}{spread}"
-
-
-def signed(value: float) -> str:
-    """`+0.012` or `−0.012`, with a true minus sign; `0.000` has none."""
-    text = f"{value:+.3f}".replace("-", "−")
-    return "0.000" if text[1:] == "0.000" else text
-
-
-def interval_text(one: Estimate) -> str:
-    """` (−0.010 … +0.034)`, or nothing."""
-    return "" if one.interval is None else f" ({' … '.join(signed(end) for end in one.interval)})"
-
-
-def bound(one: Estimate, side: int) -> float | None:
-    """Lower (0) or upper (1) end of the interval."""
-    return None if one.interval is None else one.interval[side]
-
-
-def verdict(one: Estimate) -> str:
-    """What the interval allows to say."""
-    if one.interval is None:
-        return "too few known speakers to tell"
-    low, high = (round(end, 9) for end in one.interval)  # a mean of equal scores may miss them by a last digit
-    if low == high == 0:
-        return "no difference"
-    return "above 0" if low > 0 else "below 0" if high < 0 else "not told apart from 0"
-
-
-# --- Table 2 ----------------------------------------------------------------------------------------
-
-
-def paper_delta(full: float, ablated: float) -> float:
-    """Table 2's Δ as the paper prints it, in percent: the loss relative to the *ablated* score.
-
-    -(F1_full - F1_ablated) / F1_ablated; applied to the printed averages it gives every printed Δ.
-    """
-    return -100 * (full - ablated) / ablated
-
-
-def conventional_delta(full: float, ablated: float) -> float:
-    """The loss relative to the full model's score, in percent, negative where ablating hurts."""
-    return -100 * (full - ablated) / full

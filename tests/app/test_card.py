@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 
 from medusa.app.card import model_card
 from medusa.app.description import Description, read_description
-from medusa.evaluation.tables import decimals
+from medusa.evaluation.cells import decimals
 
 
 @pytest.fixture

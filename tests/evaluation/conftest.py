@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,11 +14,11 @@ import torch
 from safetensors.torch import save_file
 
 from medusa.config.load import dump_config, load_config
-from medusa.config.schema import DeepSERConfig, MetaConfig
+from medusa.config.schema import DeepSERConfig, Loss, MetaConfig
 from medusa.corpora.labels import Labels, labels_from_table, read_labels, write_labels
 from medusa.ensemble.controls import fit_controls
 from medusa.ensemble.evaluate import combine
-from medusa.ensemble.posteriors import member_files, stack_members, write_posteriors
+from medusa.ensemble.posteriors import fitted_files, member_files, stack_members, write_posteriors
 from medusa.ensemble.soup import cook_soup
 from medusa.ensemble.stacking import build_metaclassifier, meta_identity
 from medusa.files import sha256, write_json, write_text
@@ -59,10 +60,11 @@ def make_labels(file: Path, partitions: dict[str, int]) -> Labels:
     return read_labels(file)
 
 
-def make_member(run: Path, labels: Labels, seed: int) -> None:
+def make_member(run: Path, labels: Labels, seed: int, name: str = "m", variant: str | None = None) -> None:
     """Four epochs of Stage 1 and two of Stage 2; epoch 5 was best."""
     run.mkdir(parents=True)
-    config = DeepSERConfig(name="m", seed=seed, features=["speech", "text"])
+    loss = Loss(attributes=0.0 if variant == "no_multitask" else 0.4)
+    config = DeepSERConfig(name=name, variant=variant, seed=seed, features=["speech", "text"], loss=loss)
     (run / "config.yaml").write_text(dump_config(config), encoding="utf-8")
     write_json(run / "identity.json", {"labels_sha256": sha256(labels.source)})
     history = [
@@ -73,34 +75,39 @@ def make_member(run: Path, labels: Labels, seed: int) -> None:
     write_json(run / "best" / "state.json", {"best_epoch": 4})
     write_json(run / "last" / "state.json", {"finished": True})
     for partition in set(labels.table["Partition"]):
-        write_random_posteriors(run / "posteriors" / f"{partition}.csv", labels.partition(partition), seed)
+        rows, file = labels.partition(partition), run / "posteriors" / f"{partition}.csv"
+        write_random_posteriors(file, rows, seed, attributes=variant != "no_multitask")
 
 
-def write_random_posteriors(path: Path, rows: Labels, seed: int) -> None:
+def write_random_posteriors(path: Path, rows: Labels, seed: int, attributes: bool = True) -> None:
     random = np.random.default_rng(seed)
     right = np.eye(3)[rows.class_indices()]  # a row without consensus counts as the last class here
     posteriors = (right + random.dirichlet(np.ones(3), len(rows)) * 2) / 3
-    attributes = (rows.attribute_values() + random.uniform(1, 7, (len(rows), 3))) / 2
-    write_posteriors(path, rows, posteriors, attributes)
+    values = (rows.attribute_values() + random.uniform(1, 7, (len(rows), 3))) / 2
+    write_posteriors(path, rows, posteriors, values if attributes else np.empty((len(rows), 0)))
 
 
-def make_ensemble(file: Path, folder: Path, labels: Labels, members: list[str]) -> None:
+def make_ensemble(file: Path, folder: Path, labels: Labels, members: list[str], **settings: str) -> None:
     paths = {"labels": str(labels.source), "runs": str(folder)}
-    settings = {"name": file.stem, "members": members, "seeds": [1, 2, 3], "paths": paths}
-    write_text(file, json.dumps(settings))  # JSON is YAML
+    everything = {"name": file.stem, "members": members, "seeds": [1, 2, 3], "paths": paths, **settings}
+    write_text(file, json.dumps(everything))  # JSON is YAML
     config = load_config(MetaConfig, [file])
     run = config.run_directory
-    write_json(run / "identity.json", meta_identity(config, member_files(config, "train")))
-    stack = stack_members(member_files(config, "test"), labels, "test")
-    rows = labels.partition("test").class_indices()
+    write_json(run / "identity.json", meta_identity(config, fitted_files(config, labels)))
+    write_text(run / "config.yaml", dump_config(config))
+    stacks = {
+        name: stack_members(member_files(config, name), labels, name) for name in ("dev", "test") if labels.has(name)
+    }
+    stack, rows = stacks["test"], labels.partition("test").class_indices()
     controls = fit_controls(stack, rows, stack, rows)
     for seed in config.seeds:
         (run / f"seed-{seed}" / "best").mkdir(parents=True)
         model = build_metaclassifier(config, stack, seed, CPU)
         save_file(model.state_dict(), run / f"seed-{seed}" / "best" / "model.safetensors")
     cook_soup([run / f"seed-{seed}" / "best" for seed in config.seeds], run / "soup")
-    for technique, predictions in combine(config, stack, controls, CPU).items():
-        write_posteriors(run / "posteriors" / technique / "test.csv", labels.partition("test"), *predictions)
+    for name, part in stacks.items():
+        for technique, predictions in combine(config, part, controls, CPU).items():
+            write_posteriors(run / "posteriors" / technique / f"{name}.csv", labels.partition(name), *predictions)
 
 
 def make_runs(root: Path, partitions: dict[str, int]) -> Runs:
@@ -111,17 +118,43 @@ def make_runs(root: Path, partitions: dict[str, int]) -> Runs:
     write_random_posteriors(given, labels, 9)
     members = ["plain", HOSTILE, str(given)]
     for seed, name in enumerate(members[:2]):
-        make_member(folder / "members" / name, labels, seed)
+        make_member(folder / "members" / name, labels, seed, *(["plain"] if name == "plain" else []))
     ensembles = {root / "three.yaml": members, root / "two.yaml": members[:2]}
     for file, names in ensembles.items():
         make_ensemble(file, folder, labels, names)
     return Runs(folder, labels, list(ensembles), members)
 
 
+def add_variants(runs: Runs) -> None:
+    """Ablations of `plain` from two seeds, one of them put aside; `three` fitted on other rows and without members."""
+    for number, (variant, seed) in enumerate([
+        (None, 1000), ("one_hot", 0), ("one_hot", 1000), ("no_multitask", 0), ("no_multitask", 1000),
+        ("only-speech", 0), ("zz", 0),
+    ]):  # fmt: skip
+        words = [*([variant] if variant else []), *([f"seed-{seed}"] if seed else [])]
+        name = ".".join(words)
+        make_member(runs.folder / "members" / f"plain-{name}", runs.labels, 20 + number, "plain", name)
+        config = runs.folder / "members" / f"plain-{name}" / "config.yaml"
+        config.write_text(config.read_text().replace(f"seed: {20 + number}", f"seed: {seed}"))
+    aside = runs.folder / "members" / "plain-late_fusion.1-old"
+    make_member(aside, runs.labels, 5, "plain", "late_fusion")
+    shutil.rmtree(runs.folder / "members" / "plain-zz" / "posteriors")
+    folder = runs.folder.parent / "varied"
+    for fit_on in ("released", "dev"):
+        make_ensemble(
+            folder / fit_on / "three.yaml", runs.folder, runs.labels, runs.members, fit_on=fit_on, variant=fit_on
+        )
+    for number, left_out in enumerate(runs.members):
+        rest = [name for name in runs.members if name != left_out]
+        make_ensemble(folder / str(number) / "three.yaml", runs.folder, runs.labels, rest, variant=f"without-{number}")
+
+
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     """With dev: the honest protocol. Look, do not touch."""
-    return make_runs(tmp_path_factory.mktemp("honest"), {"train": 70, "dev": 60, "test": 60})
+    runs = make_runs(tmp_path_factory.mktemp("honest"), {"train": 70, "dev": 60, "test": 60})
+    add_variants(runs)
+    return runs
 
 
 @pytest.fixture

@@ -20,13 +20,24 @@ LIMITS = ((0.0, 2.2), (0.0, 1.0))
 MARKS = [
     plots.Mark(NAMES[3], "member", 0.5, (0.4, 0.6)),
     plots.Mark("vote", "vote", 0.55, None),
+    plots.Mark("bias", "control", 0.55, None),
     plots.Mark("single", "single", 0.5, (0.4, 0.6), [0.4, 0.6]),
     plots.Mark("soup", "soup", 0.6, (0.5, 0.7)),
 ]
 
+RELIABILITY = plots.Reliability("soup", np.array([np.nan, 0.6]), np.array([np.nan, 0.5]), np.array([0, 9]))
+
+GAINS = [plots.Gain(NAMES[3], 0.1, (0.05, 0.2), [0.1, 0.2], 0.3), plots.Gain("x", -1, None)]
+
 FIGURES: dict[str, Callable[[], bytes]] = {
     "overview": lambda: plots.overview(MARKS, 4, "F1"),
-    "confusion": lambda: plots.confusion_matrix(np.diag([3, 0, 12345, 1]), NAMES),
+    "confusion": lambda: plots.confusion_matrix(np.diag([3, 0, 12345, 1]), NAMES, shares=False),
+    "confusion, shares": lambda: plots.confusion_matrix(np.diag([3, 0, 12345, 1]), NAMES, shares=True),
+    "reliability": lambda: plots.reliability([RELIABILITY, RELIABILITY]),
+    "gains": lambda: plots.gains(
+        [plots.Gain(NAMES[3], 0.1, (0.05, 0.2), [0.1, 0.2], 0.3), plots.Gain("x", -1, None)], "F1"
+    ),
+    "speakers": lambda: plots.speakers([0.9, 0.4, 0.0], [10, 400, 20], 0.5, "F1"),
     "curves": lambda: plots.training_curves(HISTORY, 3, "dev", LIMITS, 0.25),
     "one epoch": lambda: plots.training_curves(HISTORY[:1], 0, "dev", LIMITS, 0.25),
     "weights": lambda: plots.meta_weights(np.random.default_rng(0).normal(size=(2, 4, 7)), NAMES[:2], NAMES, ["a"] * 3),

@@ -21,7 +21,8 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from medusa import provenance
 from medusa.errors import UserError
-from medusa.evaluation import scores as figures
+from medusa.evaluation import bootstrap
+from medusa.evaluation.paper import Beside
 from medusa.evaluation.report import write_report
 from tests.evaluation.conftest import CORPUS
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from tests.evaluation.conftest import Runs
 
 PNG = b"\x89PNG\r\n\x1a\n"
+BESIDE = Beside({"plain": 8}, {"three": 14})
 ABOUT = "Made up: 1 < 2, <script>alert(1)</script> and *stars*."
 
 
@@ -37,7 +39,7 @@ ABOUT = "Made up: 1 < 2, <script>alert(1)</script> and *stars*."
 def _at_one_commit_with_few_draws() -> Iterator[None]:
     """The page names the commit; whoever commits while the tests run must not fail them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figures, "DRAWS", 100)
+        patch.setattr(bootstrap, "DRAWS", 100)
         patch.setattr(provenance, "_git", lambda root: {"commit": "0123456789abcdef", "dirty": False})
         yield
 
@@ -45,7 +47,7 @@ def _at_one_commit_with_few_draws() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def report(runs: Runs, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("report")
-    write_report(runs.folder, runs.ensembles, [], out, ABOUT)
+    write_report(runs.folder, runs.ensembles, [], out, ABOUT, BESIDE)
     return out
 
 
@@ -77,9 +79,9 @@ def posteriors(runs: Runs, member: str, partition: str) -> pd.DataFrame:
     return by_labels(Path(member) if member.endswith(".csv") else file, runs.labels.partition(partition))
 
 
-def technique(runs: Runs, ensemble: str, name: str) -> pd.DataFrame:
-    file = runs.folder / "ensembles" / ensemble / "posteriors" / name / "test.csv"
-    return by_labels(file, runs.labels.partition("test"))
+def technique(runs: Runs, ensemble: str, name: str, partition: str = "test") -> pd.DataFrame:
+    file = runs.folder / "ensembles" / ensemble / "posteriors" / name / f"{partition}.csv"
+    return by_labels(file, runs.labels.partition(partition))
 
 
 def by_labels(file: Path, rows: Labels) -> pd.DataFrame:
@@ -103,42 +105,152 @@ def spread(repeats: Sequence[tuple[float, ...]]) -> list[str]:
     return [f"{np.mean(column):.3f} ± {np.std(column):.3f}" for column in zip(*repeats, strict=True)]
 
 
+def paper_protocol(rows: Labels, repeats: Sequence[pd.DataFrame]) -> list[float]:
+    """Macro-F1 and accuracy over ten balanced draws, scikit-learn's in each."""
+    kept = rows.table["EmoClass"].isin(rows.emotions).to_numpy()
+    true = rows.table["EmoClass"].to_numpy()[kept]
+    smallest = min(Counter(true).values())
+    found = []
+    for predicted in repeats:
+        guess, random = predicted["EmoClass"].to_numpy()[kept], np.random.default_rng(0)
+        for _ in range(10):
+            pools = [np.flatnonzero(true == name) for name in rows.emotions]
+            drawn = np.concatenate([random.choice(pool, smallest, replace=False) for pool in pools])
+            found.append((f1_score(true[drawn], guess[drawn], average="macro"), np.mean(true[drawn] == guess[drawn])))
+    return [float(value) for value in np.mean(found, axis=0)]
+
+
+def without_interval(cell: str) -> str:
+    """`0.553 (0.510 … 0.590)` → `0.553`, after a look at the interval."""
+    value, low, high = map(float, re.findall(r"\d\.\d{3}", re.sub(r" ± \d\.\d{3}", "", cell)))
+    assert low <= value <= high
+    return cell[: cell.index(" (")]
+
+
 def test_table_1_holds_each_member_with_scikit_learns_scores(document: ET.Element, report: Path, runs: Runs) -> None:
     dev, test = (runs.labels.partition(name) for name in ("dev", "test"))
-    expected = [["member", "features", "seed", "F1, dev", "F1, test", "plain macro-F1, test", "accuracy, test"]]
-    expected[0].append("best epoch (stage)")
+    header = ["member", "features", "seed", "paper, F1", "paper protocol, F1", "difference", "honest, F1 (95 %)"]
+    expected = [[*header, "plain macro-F1", "accuracy", "best epoch (stage)"]]
     for seed, member in enumerate(runs.members):
         described = ["from a file", "–"] if member.endswith(".csv") else ["speech + text", str(seed)]
-        on_dev = sklearn_scores(dev, posteriors(runs, member, "dev"))[0]
+        on_dev = paper_protocol(dev, [posteriors(runs, member, "dev")])[0]
         on_test = sklearn_scores(test, posteriors(runs, member, "test"))
         best = "–" if member.endswith(".csv") else "5 (2)"
-        expected.append([member, *described, *three([on_dev, *on_test]), best])
-    assert table(document, "Table 1") == expected
-    assert markdown_table(report, "Table 1") == expected
+        paper = ["0.440", f"{on_dev:.3f}", f"{on_dev - 0.44:+.3f}".replace("-", "−")]
+        if member != "plain":
+            paper = ["–", f"{on_dev:.3f}", "–"]
+        expected.append([member, *described, *paper, *three(on_test), best])
+    found = table(document, "Table 1")
+    assert markdown_table(report, "Table 1") == found
+    assert [found[0], *([*row[:6], without_interval(row[6]), *row[7:]] for row in found[1:])] == expected
     numbers = pd.read_csv(report / "members.csv")
     assert numbers["test_balanced_f1"][0] == pytest.approx(
         sklearn_scores(test, posteriors(runs, "plain", "test"))[0], abs=1e-12
     )
     assert numbers["best_epoch"].dropna().tolist() == [5, 5]
+    assert numbers["paper_id"].dropna().tolist() == [8]
+
+
+CELLS = {
+    "DeepSER": (["plain", "plain-seed-1000"], "0.440"),
+    "w. one-hot targets": (["plain-one_hot", "plain-one_hot.seed-1000"], "0.402"),
+    "w/o multitask": (["plain-no_multitask", "plain-no_multitask.seed-1000"], "0.411"),
+    "speech alone": (["plain-only-speech"], "–"),
+}
+"""Rows of Table 2 → runs behind them, and what the paper prints of its member 8."""
+
+
+def test_table_2_holds_each_cell_over_its_seeds(document: ET.Element, report: Path, runs: Runs) -> None:
+    dev, test = (runs.labels.partition(name) for name in ("dev", "test"))
+    rows = table(document, "Table 2, cell by cell")[1:]
+    assert markdown_table(report, "Table 2, cell by cell")[1:] == rows
+    assert [row[0] for row in rows] == list(CELLS)
+    for row, (members, paper) in zip(rows, CELLS.values(), strict=True):
+        on_dev = paper_protocol(dev, [posteriors(runs, member, "dev") for member in members])
+        on_test = [sklearn_scores(test, posteriors(runs, member, "test")) for member in members]
+        f1, _, right = ([scored[place] for scored in on_test] for place in range(3))
+        assert row[1:4] == ["plain", str(len(members)), paper]
+        assert row[4] == f"{on_dev[0]:.3f}"
+        assert row[8] == f"{on_dev[1]:.3f}"
+        for cell, values in ((row[6], f1), (row[10], right)):
+            spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
+            assert cell == f"{np.mean(values):.3f}{spread}"
+
+
+def test_table_2_says_what_is_lost(document: ET.Element, runs: Runs) -> None:
+    test = runs.labels.partition("test")
+
+    def scored(row: str) -> list[float]:
+        return [sklearn_scores(test, posteriors(runs, member, "test"))[0] for member in CELLS[row][0]]
+
+    full = scored("DeepSER")
+    rows = table(document, "Table 2. What each component brings")[1:]
+    printed = {
+        "w. one-hot targets": ["+0.032", "−8.23"],
+        "w/o multitask": ["+0.009", "−2.18"],
+        "speech alone": ["–", "–"],
+    }
+    assert [row[0] for row in rows] == list(printed)
+    for row in rows:
+        ablated = scored(row[0])
+        lost = np.mean(full) - np.mean(ablated)
+        assert row[2].split(" (")[0] == f"{lost:+.3f}".replace("-", "−")
+        by_seed = np.array(full[: len(ablated)]) - np.array(ablated)
+        if len(by_seed) > 1:
+            assert row[4] == f"{by_seed.mean():+.3f} ± {by_seed.std(ddof=1):.3f}".replace("-", "−")
+        assert row[5:7] == printed[row[0]]
+        deltas = (-100 * lost / np.mean(ablated), -100 * lost / np.mean(full))
+        assert row[7:] == [f"{delta:+.2f}".replace("-", "−") for delta in deltas]
+
+
+def test_what_could_not_be_read_beside_the_members_is_said(document: ET.Element) -> None:
+    text = "".join(document.itertext())
+    assert re.search(r"Left out of this report: \S*plain-zz/posteriors/dev.csv: no such file; write it with", text)
+    assert "late_fusion" not in text, "put aside by a pipeline"
 
 
 def test_table_3_holds_each_technique_of_each_ensemble(document: ET.Element, report: Path, runs: Runs) -> None:
-    test, expected = runs.labels.partition("test"), []
+    dev, test = (runs.labels.partition(name) for name in ("dev", "test"))
+    found = table(document, "Table 3")[1:]
+    assert markdown_table(report, "Table 3")[1:] == found
+    lines = iter(found)
+    printed = {"majority": ["0.439", "0.454"], "soft": ["0.439", "0.453"]}
+    printed |= {"single": ["0.471", "0.470"], "soup": ["0.472", "0.471"]}
     for name, count in (("three", 3), ("two", 2)):
-        scored = {
-            one: sklearn_scores(test, technique(runs, name, one))
-            for one in ("majority", "soft", "seed-1", "seed-2", "seed-3", "soup")
-        }
-        single = [scored[f"seed-{seed}"] for seed in (1, 2, 3)]
-        expected += [
-            [f"{name} ({count} members)", "majority vote", *three(scored["majority"])],
-            ["", "soft vote", *three(scored["soft"])],
-            ["", "meta-classifier, single (mean of 3 seeds)", *spread(single)],
-            ["", "meta-classifier soup of 3", *three(scored["soup"])],
-        ]
-    assert table(document, "Table 3")[1:] == expected
-    assert markdown_table(report, "Table 3")[1:] == expected
-    assert len(pd.read_csv(report / "techniques.csv")) == 2 * (4 + 3)
+        for one in ("majority", "soft", "bias", "logistic", "single", "soup"):
+            members = [f"seed-{seed}" for seed in (1, 2, 3)] if one == "single" else [one]
+            scored = [sklearn_scores(test, technique(runs, name, member)) for member in members]
+            on_dev = paper_protocol(dev, [technique(runs, name, member, "dev") for member in members])
+            row = next(lines)
+            assert row[0] == (f"{name} ({count} members)" if one == "majority" else "")
+            paper = printed.get(one, ["–", "–"]) if name == "three" else ["–", "–"]
+            assert [row[2], row[6]] == paper
+            assert [row[3], row[7]] == three(on_dev)
+            for place, theirs, ours in ((4, paper[0], on_dev[0]), (8, paper[1], on_dev[1])):
+                assert row[place] == ("–" if theirs == "–" else f"{ours - float(theirs):+.3f}".replace("-", "−"))
+            assert without_interval(row[5]) == spread([(scores[0],) for scores in scored])[0].removesuffix(" ± 0.000")
+            assert row[9] == spread([(scores[2],) for scores in scored])[0].removesuffix(" ± 0.000")
+    assert next(lines, None) is None
+    assert len(pd.read_csv(report / "techniques.csv")) == 2 * 6
+
+
+def test_stage_3_on_other_rows_and_without_members(document: ET.Element, runs: Runs) -> None:
+    test = runs.labels.partition("test")
+    rows = table(document, "Stage 3 fitted on other rows")[1:]
+    folders = {"train": "three", "dev": "three-dev", "released": "three-released"}
+    assert [row[0] for row in rows] == list(folders)
+    assert [row[1] for row in rows] == ["70", "60", "190"]
+    soups = {name: sklearn_scores(test, technique(runs, folder, "soup"))[0] for name, folder in folders.items()}
+    for row, (name, folder) in zip(rows, folders.items(), strict=True):
+        assert without_interval(row[5]) == f"{soups[name]:.3f}"
+        soft = sklearn_scores(test, technique(runs, folder, "soft"))[0]
+        assert row[6].split(" (")[0] == f"{soups[name] - soft:+.3f}".replace("-", "−").replace("+0.000", "0.000")
+    assert rows[2][7] == "leaks: no result"
+    left_out = table(document, "Leave one member out")[1:]
+    assert [row[0] for row in left_out] == runs.members
+    for number, row in enumerate(left_out):
+        score = sklearn_scores(test, technique(runs, f"three-without-{number}", "soup"))[0]
+        assert row[1].split(" (")[0] == f"{soups['train'] - score:+.3f}".replace("-", "−").replace("+0.000", "0.000")
 
 
 def test_the_headline_compares_the_soup_with_members_and_votes(document: ET.Element, report: Path, runs: Runs) -> None:
@@ -150,6 +262,8 @@ def test_the_headline_compares_the_soup_with_members_and_votes(document: ET.Elem
         f"best member on dev, {best}": sklearn_scores(test, posteriors(runs, best, "test"))[0],
         "majority vote": sklearn_scores(test, technique(runs, "three", "majority"))[0],
         "soft vote": sklearn_scores(test, technique(runs, "three", "soft"))[0],
+        "soft vote + bias per class": sklearn_scores(test, technique(runs, "three", "bias"))[0],
+        "logistic regression": sklearn_scores(test, technique(runs, "three", "logistic"))[0],
         "single meta-classifier, mean of 3": float(np.mean(singles)),
     }
     rows = table(document, "The soup against its parts")[1:]
@@ -224,7 +338,8 @@ def test_class_counts_before_and_after_balancing(document: ET.Element, runs: Run
 
 def test_the_page_is_whole_and_loads_nothing(document: ET.Element, report: Path, runs: Runs) -> None:
     images = list(document.iter("img"))
-    names = ["overview", "confusion", "curves-plain", f"curves-{runs.members[1]}", "meta_weights", "class_counts"]
+    names = ["overview", "ablation_gains", "confusion", "confusion_rows", "reliability", "speakers"]
+    names += ["curves-plain", f"curves-{runs.members[1]}", "meta_weights", "class_counts"]
     assert len(images) == len(names)
     for image, name in zip(images, names, strict=True):
         head, data = image.attrib["src"].split(",")
@@ -256,7 +371,7 @@ def test_what_runs_and_corpus_are_about_stands_below_the_title(document: ET.Elem
 
 
 def test_a_second_run_writes_the_same_bytes(report: Path, runs: Runs, tmp_path: Path) -> None:
-    write_report(runs.folder, runs.ensembles, [], tmp_path, ABOUT)
+    write_report(runs.folder, runs.ensembles, [], tmp_path, ABOUT, BESIDE)
     first, second = ({file.name: file.read_bytes() for file in folder.iterdir()} for folder in (report, tmp_path))
     assert first == second
 
@@ -266,7 +381,9 @@ def test_without_dev_the_page_says_that_selection_saw_the_test_rows(own_runs: Ru
     headline = write_report(own_runs.folder, own_runs.ensembles, [], out)
     assert any(sentence.startswith("Protocol: the paper's. There is no dev partition") for sentence in headline)
     document = ET.fromstring((out / "report.html").read_text(encoding="utf-8"))
-    assert "F1, dev" not in table(document, "Table 1")[0]
+    for row in table(document, "Table 1")[1:]:
+        assert row[6] == "–", "nothing is honest"
+    assert "No member was trained without a component." in "".join(document.itertext())
 
 
 def test_members_stand_in_the_order_of_the_largest_ensemble(own_runs: Runs, tmp_path: Path) -> None:

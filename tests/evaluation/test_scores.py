@@ -9,6 +9,7 @@ import pytest
 from scipy.special import softmax
 
 from medusa.ensemble.evaluate import Combined
+from medusa.evaluation.bootstrap import SpeakerDraws
 from medusa.evaluation.scores import effective_weights, estimate, vote_weights
 from medusa.models.metaclassifier import MetaClassifier
 
@@ -42,14 +43,14 @@ def test_what_cannot_change_a_posterior_is_gone() -> None:
 def test_an_estimate_against_itself_is_exactly_nothing(runs: Runs) -> None:
     rows = runs.labels.partition("test")
     guess = Combined(np.empty(0), np.empty(0), np.arange(len(rows)) % 3)
-    assert estimate(rows, [guess], [guess]) == (0.0, (0.0, 0.0))
+    assert estimate(SpeakerDraws(rows), [guess], [guess]) == (0.0, (0.0, 0.0))
 
 
 def test_unknown_speakers_give_no_interval(runs: Runs) -> None:
     rows = runs.labels.partition("test")
     rows.table["SpkrID"] = ""
     guess = Combined(np.empty(0), np.empty(0), np.arange(len(rows)) % 3)
-    assert estimate(rows, [guess]).interval is None
+    assert estimate(SpeakerDraws(rows), [guess]).interval is None
 
 
 @pytest.mark.parametrize("attributes", [0, 3])

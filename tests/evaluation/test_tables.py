@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from medusa.evaluation.tables import conventional_delta, paper_delta
+from medusa.evaluation.paper import conventional_delta, paper_delta
 
 FULL = 0.421
 PRINTED = {

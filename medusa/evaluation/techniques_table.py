@@ -1,0 +1,178 @@
+"""Table 3: ways of combining the members, beside the paper; and what the meta-classifier owes to rows and members."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from medusa.ensemble.evaluate import Combined
+from medusa.ensemble.posteriors import fitted_partition
+from medusa.evaluation.cells import bound, decimals, difference, interval_text, known, score_text, signed, verdict
+from medusa.evaluation.members_table import protocol_notes
+from medusa.evaluation.page import NO_VALUE, Table
+from medusa.evaluation.paper import TABLE_3
+from medusa.evaluation.results import Results
+from medusa.evaluation.runs import Ensemble, Member
+from medusa.evaluation.scores import Estimate, estimate, paper_scores, scores
+from medusa.evaluation.variants import missing_member
+
+TRAINED = ("logistic", "single", "soup")
+"""Techniques that are fitted on the rows of Stage 3; `bias` is fitted on the selection rows."""
+
+
+def technique_labels(ensemble: Ensemble) -> dict[str, str]:
+    """Technique → its name for readers, in the order of Table 3."""
+    seeds = len(ensemble.config.seeds)
+    return {
+        "majority": "majority vote",
+        "soft": "soft vote",
+        "bias": "soft vote + bias per class (control)",
+        "logistic": "logistic regression (control)",
+        "single": f"meta-classifier, single (mean of {seeds} seeds)",
+        "soup": f"meta-classifier soup of {seeds}",
+    }
+
+
+def techniques_table(results: Results) -> Table:
+    """A row for every technique of every ensemble."""
+    lines: list[dict[str, Any]] = []
+    rows: list[list[str]] = []
+    strong: set[int] = set()
+    for ensemble in results.ensembles:
+        head = f"{ensemble.name} ({len(ensemble.config.members)} members)"
+        for technique, name in technique_labels(ensemble).items():
+            line, one = _line(results, ensemble, technique)
+            lines.append(line)
+            if technique == "soup":
+                strong.add(len(rows))
+            rows.append(
+                [
+                    head if technique == "majority" else "",
+                    name,
+                    known(line["paper_f1"]),
+                    known(line["paper_protocol_f1"]),
+                    difference(line["paper_protocol_f1"], line["paper_f1"]),
+                    score_text(one, line["test_balanced_f1_sd"]) if results.honest else NO_VALUE,
+                    known(line["paper_accuracy"]),
+                    known(line["paper_protocol_accuracy"]),
+                    difference(line["paper_protocol_accuracy"], line["paper_accuracy"]),
+                    decimals(line["test_accuracy"], line["test_accuracy_sd"]) if results.honest else NO_VALUE,
+                ]
+            )
+    header = ["ensemble", "technique", "paper, F1", "paper protocol, F1", "difference", "honest, F1 (95 %)"]
+    header += ["paper, accuracy", "paper protocol, accuracy", "difference", "honest, accuracy"]
+    notes = [
+        *protocol_notes(results),
+        "With one class per row accuracy is the micro-F1 too. ±: standard deviation over the seeds. Controls: they ask "
+        "whether the meta-classifier does more than correct the priors; the bias is fitted on the selection rows, the "
+        "logistic regression on the rows of Stage 3. A dash under the paper's protocol: fitted on those very rows.",
+    ]
+    title = "Table 3. Ways of combining the members"
+    return Table("techniques", title, pd.DataFrame(lines), header, rows, notes, (0, 1), frozenset(strong))
+
+
+def contrasts_table(results: Results, ensemble: Ensemble) -> tuple[Table, dict[str, Estimate]]:
+    """The soup against what it must beat, paired by speaker; and the same estimates by opponent's name."""
+    best = best_member(results, ensemble)
+    opponents: dict[str, tuple[str, Sequence[Combined]]] = {
+        "member": (f"best member on {results.selection}, {best.name}", [best.predicted["test"]]),
+        "majority": ("majority vote", ensemble.repeats("majority")),
+        "soft": ("soft vote", ensemble.repeats("soft")),
+        "bias": ("soft vote + bias per class", ensemble.repeats("bias")),
+        "logistic": ("logistic regression", ensemble.repeats("logistic")),
+        "single": (f"single meta-classifier, mean of {len(ensemble.seeds)}", ensemble.seeds),
+    }
+    soup = ensemble.repeats("soup")
+    found = {key: (name, estimate(results.draws, soup, against)) for key, (name, against) in opponents.items()}
+    notes = [
+        "Gain in class-balanced macro-F1 on test. Intervals: bootstrap over the speakers of test, paired, with "
+        "the models as they were trained; they say what other speakers would change, not other seeds."
+    ]
+    header = ["soup against", "gain in F1 (95 % interval)", "reading"]
+    table = _gains("contrasts", "The soup against its parts", "soup_against", header, list(found.values()), notes)
+    return table, {key: one for key, (_, one) in found.items()}
+
+
+def stackings_table(results: Results) -> Table:
+    """The first ensemble, Stage 3 fitted on one or another set of rows."""
+    numbers, rows = [], []
+    for ensemble in [results.ensembles[0], *results.stackings]:
+        soup, soft = ensemble.repeats("soup"), ensemble.repeats("soft")
+        gain, fit_on = estimate(results.draws, soup, soft), ensemble.config.fit_on
+        count = len(results.labels.partition(fitted_partition(ensemble.config)))
+        values = {name: estimate(results.draws, ensemble.repeats(name)) for name in technique_labels(ensemble)}
+        numbers.append(
+            {"ensemble": ensemble.name, "fit_on": fit_on, "rows": count, "leaks": ensemble.fitted_on("test")}
+            | {name: one.value for name, one in values.items()}
+            | {"soup_less_soft": gain.value, "low": bound(gain, 0), "high": bound(gain, 1)}
+        )
+        shown = [decimals(values[name].value) for name in ("soft", "logistic", "single")]
+        told = "leaks: no result" if ensemble.fitted_on("test") else verdict(gain)
+        rows.append(
+            [fit_on, f"{count:,}", *shown, score_text(values["soup"]), signed(gain.value) + interval_text(gain), told]
+        )
+    header = ["fitted on", "rows", "soft vote", "logistic regression", "single", "soup (95 %)"]
+    header += ["soup less soft vote (95 %)", "reading"]
+    notes = [
+        "Class-balanced macro-F1 on test. train: the members' own training rows, as the paper words it. dev: rows they "
+        "were selected on. crossfit: training rows, each predicted by models that never heard its speaker; its votes "
+        "are means over the models of the folds. released: all labelled rows, the reported ones among them: a "
+        "diagnostic of the authors' release.",
+    ]
+    title = f"Stage 3 fitted on other rows, ensemble {results.ensembles[0].config.name}"
+    return Table("stackings", title, pd.DataFrame(numbers), header, rows, notes, (0, 7))
+
+
+def without_table(results: Results) -> Table:
+    """What the soup of the first ensemble loses without each member."""
+    main = results.ensembles[0]
+    found = []
+    for ensemble in results.without:
+        gain = estimate(results.draws, main.repeats("soup"), ensemble.repeats("soup"))
+        found.append((missing_member(main.config, ensemble), gain))
+    header = ["without member", "F1 the soup loses (95 % interval)", "reading"]
+    notes = ["Stages 3 and 4 trained anew without it; paired over the speakers of test."]
+    title = f"Leave one member out, ensemble {main.name}"
+    return _gains("leave_one_out", title, "without", header, found, notes)
+
+
+def best_member(results: Results, ensemble: Ensemble) -> Member:
+    """The member with the best class-balanced macro-F1 on the selection rows; the first of equals."""
+    return max(
+        results.members_of(ensemble),
+        key=lambda member: scores(results.selected, member.predicted[results.selection]).balanced_f1,
+    )
+
+
+def _gains(
+    name: str, title: str, key: str, header: Sequence[str], found: Sequence[tuple[str, Estimate]], notes: Sequence[str]
+) -> Table:
+    numbers = pd.DataFrame(
+        [{key: one, "gain": gain.value, "low": bound(gain, 0), "high": bound(gain, 1)} for one, gain in found]
+    )
+    rows = [[one, signed(gain.value) + interval_text(gain), verdict(gain)] for one, gain in found]
+    return Table(name, title, numbers, header, rows, notes, text=(0, 2))
+
+
+def _line(results: Results, ensemble: Ensemble, technique: str) -> tuple[dict[str, Any], Estimate]:
+    size = results.beside.ensemble(ensemble.name, ensemble.config.members)
+    printed = TABLE_3[size].get(technique) if size is not None else None
+    repeats = ensemble.repeats(technique)
+    one, tested = estimate(results.draws, repeats), [scores(results.test, repeat) for repeat in repeats]
+    line: dict[str, Any] = {"ensemble": ensemble.name, "members": len(ensemble.config.members), "technique": technique}
+    line |= {"fit_on": ensemble.config.fit_on, "paper_f1": None, "paper_accuracy": None}
+    if printed is not None:
+        line |= {"paper_f1": printed.f1, "paper_accuracy": printed.accuracy}
+    line |= {"paper_protocol_f1": None, "paper_protocol_accuracy": None}
+    if not (technique in TRAINED and ensemble.fitted_on(results.selection)):
+        f1, accuracy = paper_scores(results.selected, ensemble.repeats(technique, "selection"))
+        line |= {"paper_protocol_f1": f1, "paper_protocol_accuracy": accuracy}
+    for name in ("balanced_f1", "macro_f1", "accuracy"):
+        values = [getattr(one, name) for one in tested]
+        deviation = float(np.std(values)) if len(values) > 1 else float("nan")
+        line |= {f"test_{name}": float(np.mean(values)), f"test_{name}_sd": deviation}
+    line |= {"test_balanced_f1_low": bound(one, 0), "test_balanced_f1_high": bound(one, 1)}
+    return line, one
