@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_DEMO := $(VENV)/.installed-demo
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo ravdess sample test lint format lock clean
+.PHONY: help venv demo ravdess paper sample test lint format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,11 @@ demo: $(INSTALLED_DEMO) ## the whole paper in small, on a synthetic corpus; need
 
 ravdess: $(INSTALLED_DEMO) ## RAVDESS, five folds, and its table (needs data/ravdess/audio; hours on 2 cores)
 	@$(BIN)/python -m medusa run configs/pipelines/ravdess.yaml
+
+paper: $(INSTALLED) ## the paper's three tables from MSP-Podcast (needs a folder or link MSP-PODCAST, and GPUs)
+	@test -d MSP-PODCAST/Audios || { echo "error: MSP-PODCAST/Audios: no such folder; unpack the corpus there or link it" >&2; exit 2; }
+	@mkdir -p data/msp-podcast && ln -sfn "$(CURDIR)/MSP-PODCAST/Audios" data/msp-podcast/Audios
+	@$(BIN)/python -m medusa run configs/pipelines/paper.yaml
 
 sample: $(INSTALLED) ## run the four stages on samples/, about a minute after the installation
 	rm -rf runs/sample

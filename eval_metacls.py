@@ -8,7 +8,8 @@ from medusa.corpora.labels import PARTITIONS, read_labels
 from medusa.device import describe_device, prepare_device
 from medusa.ensemble.controls import fit_controls
 from medusa.ensemble.evaluate import combine, score_techniques
-from medusa.ensemble.posteriors import fitted_files, fitted_partition, member_files, stack_members, write_posteriors
+from medusa.ensemble.member_files import fitted_files, fitted_partition, member_files
+from medusa.ensemble.posteriors import stack_members, write_posteriors
 from medusa.ensemble.stacking import meta_identity
 from medusa.errors import command
 from medusa.files import write_csv

@@ -9,7 +9,8 @@ from medusa.config.load import dump_config
 from medusa.config.schema import MetaConfig
 from medusa.corpora.labels import read_labels
 from medusa.device import describe_device, prepare_device
-from medusa.ensemble.posteriors import fitted_files, fitted_partition, member_files, stack_members
+from medusa.ensemble.member_files import fitted_files, fitted_partition, member_files
+from medusa.ensemble.posteriors import stack_members
 from medusa.ensemble.soup import cook_soup
 from medusa.ensemble.stacking import cross_validated_epochs, fit_seeds, meta_identity
 from medusa.ensemble.together import Rows

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -147,6 +148,61 @@ def test_the_four_commands_end_in_posteriors_and_scores_above_chance(sample: Sam
         assert 3 / 8 < float(results[technique]["macro_f1"]) < 1  # chance is 1/8
         assert technique in sample.outputs[3].out
     assert "honest protocol: members were selected on dev rows, the figures are over test rows" in sample.outputs[3].out
+
+
+def csv_rows(file: Path) -> dict[str, dict[str, str]]:
+    with file.open(encoding="utf-8", newline="") as lines:
+        return {row["FileName"]: row for row in csv.DictReader(lines)}
+
+
+def test_cross_fitted_posteriors_come_from_models_that_never_heard_the_speaker(workspace: Path) -> None:
+    """Two folds of the member, then Stage 3 on what each says of the speakers it was not trained on."""
+    rows, said = csv_rows(workspace / "samples/labels.csv"), Counter[str]()
+    for row in rows.values():  # its own six training speakers do not say every emotion
+        said[row["EmoClass"]] += 1
+        row["SpkrID"] = f"{row['Partition']}-{said[row['EmoClass']] % 4}" if row["Partition"] else ""
+    with (workspace / "samples/more_speakers.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(next(iter(rows.values()))))
+        writer.writeheader()
+        writer.writerows(rows.values())
+    quick = ["training.max_epochs=2", "paths.runs=runs/crossfit", "paths.labels=samples/more_speakers.csv"]
+    ensemble = [EVAL_META[1], "members=[deepser]", "seeds=[1, 2]", "crossfit_folds=2", "fit_on=crossfit", *quick]
+    remedy = "ITS_CONFIG crossfit.folds=2 crossfit.fold=0, then eval_deepser.py with the same words"
+    refused(run(workspace, TRAIN_META[0], *ensemble), "fold-0-of-2/posteriors/out_of_fold.csv: no such file", remedy)
+    for fold in range(2):
+        words = [TRAIN[1], "crossfit.folds=2", f"crossfit.fold={fold}", *quick]
+        for script in (TRAIN[0], EVAL[0]):
+            done = run(workspace, script, *words)
+            assert done.code == 0, done.err
+    for name, _ in (TRAIN_META, EVAL_META):
+        done = run(workspace, name, *ensemble)
+        assert done.code == 0, done.err
+    assert "fitted on 74 train rows" in run(workspace, TRAIN_META[0], *ensemble).out
+
+    runs = workspace / "runs/crossfit"
+    folds = [runs / f"crossfit/deepser/fold-{fold}-of-2/posteriors" for fold in range(2)]
+    left_out = [csv_rows(folder / "out_of_fold.csv") for folder in folds]
+    train = {name: row["SpkrID"] for name, row in rows.items() if row["Partition"] == "train"}
+    assert left_out[0].keys().isdisjoint(left_out[1])
+    assert {**left_out[0], **left_out[1]}.keys() == train.keys()
+    heard = [{train[name] for name in part} for part in left_out]
+    assert heard[0].isdisjoint(heard[1])
+    assert not (folds[0] / "train.csv").exists()
+    soft = csv_rows(runs / "ensembles/metacls/posteriors/soft/test.csv")
+    both = [csv_rows(folder / "test.csv") for folder in folds]
+    for name, row in soft.items():
+        for emotion in ("Angry", "Contempt"):
+            mean = sum(float(one[name][emotion]) for one in both) / 2
+            assert float(row[emotion]) == pytest.approx(mean, abs=1e-6)
+
+
+def test_a_fit_on_the_reported_rows_is_called_no_result(sample: Sample) -> None:
+    words = ["fit_on=released", "variant=released", "training.max_epochs=2"]
+    outputs = [run(sample.folder, script, config, *words) for script, config in (TRAIN_META, EVAL_META)]
+    for done in outputs:
+        assert done.code == 0, done.err
+        assert "a diagnostic, no result" in done.out
+    assert "fitted on 122 labelled rows" in outputs[0].out
 
 
 def test_the_member_went_through_both_stages_and_says_what_made_it(sample: Sample) -> None:

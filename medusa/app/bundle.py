@@ -17,7 +17,7 @@ from medusa.app.recipes import model_files, read_recipes
 from medusa.config.load import load_config
 from medusa.config.schema import Compute, DeepSERConfig, MetaConfig, RunPaths
 from medusa.corpora.labels import PARTITIONS, Labels, read_labels
-from medusa.ensemble.posteriors import fitted_files
+from medusa.ensemble.member_files import fitted_files
 from medusa.ensemble.stacking import meta_identity
 from medusa.errors import UserError
 from medusa.evaluation.datacard import read_about

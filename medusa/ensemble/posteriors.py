@@ -9,18 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from medusa.config.schema import MetaConfig, crossfit_run
-from medusa.corpora.labels import ATTRIBUTES, LABELLED, PARTITIONS, RESERVED, Labels, labels_from_table
+from medusa.corpora.labels import ATTRIBUTES, RESERVED, Labels, labels_from_table
 from medusa.errors import UserError
-from medusa.files import inside, read_csv, write_csv
-from medusa.training.folds import OUT_OF_FOLD
+from medusa.files import read_csv, write_csv
 
 Floats = npt.NDArray[np.float32]
 
@@ -113,68 +110,6 @@ def read_posteriors(path: Path, emotions: Sequence[str], attributes: Sequence[st
     table[list(attributes)] = _numbers(raw[list(attributes)]).to_numpy()
     _refuse(path, raw, ~np.isfinite(table[names].to_numpy(dtype=np.float64)), names)
     return table[[*names, "EmoClass"]].astype(dict.fromkeys(names, np.float32))
-
-
-def fitted_partition(config: MetaConfig) -> str:
-    """The rows that Stage 3 is fitted on: "train", "dev", or `LABELLED` where evaluation rows are among them."""
-    return {"crossfit": "train", "released": LABELLED}.get(config.fit_on, config.fit_on)
-
-
-def fitted_files(config: MetaConfig, labels: Labels) -> dict[str, list[Path]]:
-    """As `member_files`, for the rows that Stage 3 is fitted on.
-
-    Raises:
-        UserError: a file is missing; names the command that makes it.
-    """
-    if config.fit_on == "crossfit":
-        return member_files(config, OUT_OF_FOLD)
-    if config.fit_on == "released":
-        there = [member_files(config, name) for name in PARTITIONS[:3] if labels.has(name)]
-        return {member: list(dict.fromkeys(chain(*(files[member] for files in there)))) for member in config.members}
-    return member_files(config, config.fit_on)
-
-
-def member_files(config: MetaConfig, partition: str) -> dict[str, list[Path]]:
-    """The posterior files of each member of an ensemble, in the order of the config.
-
-    A member is a name, whose file eval_deepser.py has written below `paths.runs`, or the path of a CSV file (it ends
-    in .csv), which holds all partitions. With `fit_on: crossfit` it is one file for each fold's model.
-
-    Raises:
-        UserError: a file is missing; names the command that makes it.
-    """
-    files = {}
-    for member in config.members:
-        if member.endswith(".csv") and config.fit_on == "crossfit":
-            raise UserError(f"members: {member}: fit_on: crossfit needs the models of its folds, not a file")
-        if member.endswith(".csv"):
-            files[member] = [Path(member)]
-            remedy = "members: a name of a trained member, or the path of a CSV file with posteriors"
-            _require_file(files[member][0], remedy)
-            continue
-        runs = {inside(config.paths.runs / "members", member): ""}
-        if config.fit_on == "crossfit":
-            count = config.crossfit_folds
-            inside(config.paths.runs / "crossfit", member)
-            runs = {
-                crossfit_run(config.paths.runs, member, count, fold): f" crossfit.folds={count} crossfit.fold={fold}"
-                for fold in range(count)
-            }
-        files[member] = [run / "posteriors" / f"{partition}.csv" for run in runs]
-        for file, (run, words) in zip(files[member], runs.items(), strict=True):
-            remedy = f"write it with: python eval_deepser.py {run / 'config.yaml'}"
-            if not (run / "config.yaml").is_file():
-                remedy = (
-                    f"train member {member!r} into {config.paths.runs} first: python train_deepser.py "
-                    f"ITS_CONFIG{words}, then eval_deepser.py with the same words"
-                )
-            _require_file(file, remedy)
-    return files
-
-
-def _require_file(file: Path, remedy: str) -> None:
-    if not file.is_file():
-        raise UserError(f"{file}: no such file; {remedy}")
 
 
 def stack_members(members: Mapping[str, Sequence[Path]], labels: Labels, partition: str) -> Stack:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from medusa.ensemble.evaluate import Combined
-from medusa.ensemble.posteriors import fitted_partition
+from medusa.ensemble.member_files import fitted_partition
 from medusa.evaluation import plots
 from medusa.evaluation.cells import decimals, signed, verdict
 from medusa.evaluation.page import Cards, Figure, Row, Section, Text

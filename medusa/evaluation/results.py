@@ -12,7 +12,8 @@ from medusa.config.load import load_config
 from medusa.config.schema import MetaConfig
 from medusa.corpora.labels import Labels, read_labels
 from medusa.ensemble.evaluate import Combined
-from medusa.ensemble.posteriors import member_files, stack_members
+from medusa.ensemble.member_files import member_files
+from medusa.ensemble.posteriors import stack_members
 from medusa.errors import UserError
 from medusa.evaluation.bootstrap import SpeakerDraws
 from medusa.evaluation.paper import Beside

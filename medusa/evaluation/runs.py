@@ -15,7 +15,8 @@ from medusa.config.load import load_config
 from medusa.config.schema import DeepSERConfig, MetaConfig
 from medusa.corpora.labels import Labels
 from medusa.ensemble.evaluate import Combined
-from medusa.ensemble.posteriors import fitted_files, fitted_partition, read_posteriors
+from medusa.ensemble.member_files import fitted_files, fitted_partition
+from medusa.ensemble.posteriors import read_posteriors
 from medusa.ensemble.stacking import meta_identity
 from medusa.errors import UserError
 from medusa.files import inside, read_json, sha256

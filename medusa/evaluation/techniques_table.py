@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from medusa.ensemble.evaluate import Combined
-from medusa.ensemble.posteriors import fitted_partition
+from medusa.ensemble.member_files import fitted_partition
 from medusa.evaluation.cells import bound, decimals, difference, interval_text, known, score_text, signed, verdict
 from medusa.evaluation.members_table import protocol_notes
 from medusa.evaluation.page import NO_VALUE, Table

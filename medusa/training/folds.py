@@ -8,6 +8,7 @@ training row is predicted by the one that never heard its speaker.
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 Rows = npt.NDArray[np.int64]
 
 SELECTION_SPLITS = 8
-"""A fold's model is selected on one of so many parts of its own training speakers, and trained on the others."""
+"""A fold's model is selected on one of so many parts of its own training speakers, and trained on the others; fewer
+parts where none of them would have rows of every class."""
 
 OUT_OF_FOLD = "out_of_fold"
 """Name of the posterior file of the training rows that a fold's model was not trained on."""
@@ -87,16 +89,11 @@ def fold_labels(labels: Labels, crossfit: Crossfit) -> Labels:
         return labels
     train = labels.partition("train")
     kept = train.without(out_of_fold(labels, crossfit))
-    speakers = kept.table["SpkrID"].nunique()
-    parts = speaker_folds(
-        kept, max(2, min(SELECTION_SPLITS, speakers)), "crossfit: parts to select on", "use fit_on: dev"
-    )
-    classes = kept.class_indices()
-    selection = next((rows for rows in parts if not _absent(kept, classes[rows])), None)
+    selection = _selection_rows(kept)
     if selection is None:
         raise UserError(
-            f"{labels.source}: crossfit.fold: {crossfit.fold}: none of {len(parts)} parts of its training "
-            "speakers has rows of every class to select on; use fit_on: train or dev"
+            f"{labels.source}: crossfit.fold: {crossfit.fold}: however its training speakers are divided, no part has "
+            "rows of every class to select on; use fit_on: train or dev"
         )
     own = np.full(len(kept), "train", dtype=object)
     own[selection] = "dev"
@@ -115,6 +112,18 @@ def out_of_fold(labels: Labels, crossfit: Crossfit) -> Labels:
     train = labels.partition("train")
     rows = speaker_folds(train, crossfit.folds, "crossfit.folds", "use fit_on: train")[crossfit.fold]
     return replace(train, table=train.table.iloc[rows])
+
+
+def _selection_rows(kept: Labels) -> Rows | None:
+    """Row numbers of the smallest part of the speakers that has every class; None where there is none."""
+    classes = kept.class_indices()
+    most = min(SELECTION_SPLITS, kept.table["SpkrID"].nunique())
+    for count in range(most, 1, -1):
+        with suppress(UserError):  # so many parts cannot be: a class would be missing from the rest
+            for rows in speaker_folds(kept, count, "parts", "take fewer"):
+                if not _absent(kept, classes[rows]):
+                    return rows
+    return None
 
 
 def _absent(labels: Labels, classes: Rows) -> list[str]:

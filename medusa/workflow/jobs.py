@@ -193,8 +193,8 @@ class _Planner:
         if "--out" not in words[:-1]:
             raise UserError(f"{self.file}: prepare: {self.config.prepare!r} lacks --out DIR, the folder of labels.csv")
         out = Path(words[words.index("--out") + 1])
-        # Without --audio the recordings are made too, and all of the folder follows from these words.
-        begins = (out,) if "--audio" not in words else ()
+        # Its recordings are made too, and all of the folder follows from these words.
+        begins = (out,) if words[0] == "synthetic" else ()
         command, makes = ["-m", "medusa", "prepare", *words], [out / "labels.csv"]
         return Job(_named("corpus", words[0], fold), f"{words[0]}{_of(fold)}", [command], [], makes, begins=begins)
 

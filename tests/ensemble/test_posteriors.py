@@ -7,7 +7,8 @@ from sklearn.utils.extmath import softmax
 
 from medusa.config.schema import MetaConfig, RunPaths
 from medusa.corpora.labels import Labels, labels_from_table, read_labels
-from medusa.ensemble.posteriors import member_files, read_posteriors, stack_members, write_posteriors
+from medusa.ensemble.member_files import member_files
+from medusa.ensemble.posteriors import read_posteriors, stack_members, write_posteriors
 from medusa.errors import UserError
 
 EMOTIONS = ("Angry", "Sad", "Neutral")
@@ -296,3 +297,24 @@ def test_a_missing_member_file_names_the_command_that_makes_it(members: dict[str
     assert "train member 'three'" in refused("three")
     assert "gone.csv: no such file" in refused("gone.csv")
     assert "leads outside" in refused("../../one")
+
+
+def test_a_member_of_several_files_is_their_mean_and_their_union(labels: Labels, members: dict[str, Path]) -> None:
+    """As the models of the folds say of test, and as each says of the rows it was not trained on."""
+    both = stack_members({"m": [members["one"], members["two"]]}, labels, "test")
+    posteriors, attributes = zip(some_predictions(3, 0), some_predictions(3, 1), strict=True)
+    np.testing.assert_allclose(both.posteriors[:, 0], np.mean(posteriors, axis=0), atol=1e-6)
+    np.testing.assert_allclose(both.attributes[:, 0], np.mean(attributes, axis=0), atol=1e-6)
+    whole = stack_members({"m": [members["one"]]}, labels, "test")
+    lines = members["one"].read_text().splitlines(keepends=True)
+    for name, kept in (("one", lines[1:2]), ("two", lines[2:])):
+        members[name].write_text("".join([lines[0], *kept]))
+    parts = stack_members({"m": [members["one"], members["two"]]}, labels, "test")
+    np.testing.assert_array_equal(parts.inputs, whole.inputs)
+
+
+def test_a_row_that_stands_in_some_files_only_is_named(labels: Labels, members: dict[str, Path]) -> None:
+    lines = members["two"].read_text().splitlines(keepends=True)
+    members["two"].write_text("".join(line for line in lines if not line.startswith("c.wav")))
+    with pytest.raises(UserError, match=r"'c' stands in 1 of its 2 files, '.*' in 2; predict again"):
+        stack_members({"m": [members["one"], members["two"]]}, labels, "test")

@@ -18,7 +18,8 @@ from medusa.config.schema import DeepSERConfig, Loss, MetaConfig
 from medusa.corpora.labels import Labels, labels_from_table, read_labels, write_labels
 from medusa.ensemble.controls import fit_controls
 from medusa.ensemble.evaluate import combine
-from medusa.ensemble.posteriors import fitted_files, member_files, stack_members, write_posteriors
+from medusa.ensemble.member_files import fitted_files, member_files
+from medusa.ensemble.posteriors import stack_members, write_posteriors
 from medusa.ensemble.soup import cook_soup
 from medusa.ensemble.stacking import build_metaclassifier, meta_identity
 from medusa.files import sha256, write_json, write_text

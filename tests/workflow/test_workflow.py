@@ -19,7 +19,7 @@ import pytest
 import soundfile as sf
 
 from medusa.config.load import load_config
-from medusa.config.schema import PipelineConfig
+from medusa.config.schema import Crossfit, DeepSERConfig, MetaConfig, PipelineConfig
 from medusa.errors import UserError
 from medusa.workflow.jobs import Job, read_pipeline
 from medusa.workflow.step import put_aside, run_job
@@ -139,6 +139,10 @@ JOBS = {
     "ravdess": {
         "weights": 1, "corpus": 5, "features": 8, "members": 4 * 5, "ensembles": 5, "report": 5, "afterwards": 1,
     },
+    "paper": {  # Table 2: 7 overlays and the member itself, on all and on each of 3, 2, 2, 2 features, 3 seeds
+        "corpus": 1, "transcripts": 1, "features": 5, "members": 14 + (4 * (1 + 7) + 3 + 2 + 2 + 2) * 3 - 4,
+        "ensembles": 3 + 2 + 14, "report": 1,
+    },
     "study": {  # two members whole, under 7 overlays and on each of 2 features, 5 seeds; 4 folds of 4 members
         "weights": 1, "corpus": 1, "transcripts": 1, "features": 3, "members": 4 + 2 * 10 * 5 - 2, "crossfit": 4 * 4,
         "ensembles": 3 + 3 + 4, "report": 1,
@@ -155,6 +159,77 @@ def test_every_pipeline_is_counted_here() -> None:
 def test_a_dry_run_without_a_corpus_lists_the_jobs(name: str, tmp_path: Path) -> None:
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     assert would_run(tmp_path, f"configs/pipelines/{name}.yaml") == JOBS[name]
+
+
+# --- the plan ---------------------------------------------------------------------------------------
+
+
+def planned(folder: Path, monkeypatch: pytest.MonkeyPatch, more: str, **overlays: str) -> dict[str, Job]:
+    """Jobs of the tiny pipeline with more keys."""
+    write_configs(folder)
+    for name, text in overlays.items():
+        (folder / "configs" / f"{name}.yaml").write_text(text, encoding="utf-8")
+    (folder / "configs/pipeline.yaml").write_text(PIPELINE + more, encoding="utf-8")
+    monkeypatch.chdir(folder)
+    return read_pipeline(Path("configs/pipeline.yaml")).jobs
+
+
+def test_ablations_are_the_member_with_one_thing_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    more = "ablations: {members: [two], overlays: [configs/late.yaml], seeds: 2, unimodal: true}\n"
+    jobs = planned(tmp_path, monkeypatch, more, late="variant: late\nmodel: {fusion: late}\n")
+    names = [name for name in jobs if name.startswith("members/two")]
+    assert names == [f"members/two{end}" for end in ("", "-seed-1002", "-late", "-late.seed-1002")]
+    full = jobs["members/two"].config
+    assert isinstance(full, DeepSERConfig)
+    for name in names[1:]:
+        config = jobs[name].config
+        assert isinstance(config, DeepSERConfig)
+        wanted: dict[str, object] = {"seed": 1002 if "1002" in name else 2, "variant": name.partition("-")[2]}
+        if "late" in name:
+            wanted["model"] = full.model.model_copy(update={"fusion": "late"})
+        assert config == full.model_copy(update=wanted)
+        assert jobs[name] in jobs["report/report"].needs
+
+
+def test_every_fold_of_every_member_is_needed_by_a_cross_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    overlay = "variant: cross\nfit_on: crossfit\ncrossfit_folds: 2\n"
+    jobs = planned(tmp_path, monkeypatch, "ensemble_overlays: [configs/cross.yaml]\n", cross=overlay)
+    folds = [f"crossfit/{member}.fold-{fold}-of-2" for member in ("one", "two", "three") for fold in range(2)]
+    assert [name for name in jobs if name.startswith("crossfit/")] == folds
+    assert [need.name for need in jobs["ensembles/all-cross"].needs] == ["corpus/ravdess", *folds]
+    member, fold = jobs["members/two"].config, jobs["crossfit/two.fold-1-of-2"].config
+    assert isinstance(member, DeepSERConfig)
+    assert fold == member.model_copy(update={"crossfit": Crossfit(folds=2, fold=1)})
+    assert jobs["ensembles/all-cross"] in jobs["report/report"].needs
+    assert len({job.recipe for job in jobs.values()}) == len(jobs)
+
+
+def test_the_first_ensemble_without_each_member(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = planned(tmp_path, monkeypatch, "leave_one_out: true\n")
+    configs = {name: job.config for name, job in jobs.items() if "without" in name}
+    without = {name: config.members for name, config in configs.items() if isinstance(config, MetaConfig)}
+    assert without == {
+        "ensembles/all-without-one": ["two", "three"],
+        "ensembles/all-without-two": ["one", "three"],
+        "ensembles/all-without-three": ["one", "two"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ("ablations: {members: [four], overlays: [configs/late.yaml]}", "ablations.members: four: not the name of one"),
+        ("ablations: {members: [one], overlays: [configs/one.yaml]}", "one.yaml: variant: missing; an ablation needs"),
+        ("ensemble_overlays: [configs/pair.yaml]", r"pair.yaml: variant: missing; the ensemble's run needs one"),
+        ("ablations: {members: [one], overlays: [x], seedz: 1}", "ablations.seedz: unknown key; did you mean 'seeds'"),
+        ("stands_for: {members: {one: 15}}", "stands_for.members.one: 15 is not allowed"),
+    ],
+)
+def test_a_plan_that_cannot_be_is_refused(
+    more: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match=told):
+        planned(tmp_path, monkeypatch, f"{more}\n", late="variant: late\n")
 
 
 # --- a whole run ------------------------------------------------------------------------------------
