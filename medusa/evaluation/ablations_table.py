@@ -11,10 +11,10 @@ import pandas as pd
 
 from medusa.ensemble.evaluate import Combined
 from medusa.evaluation.cells import bound, decimals, difference, interval_text, known, signed, verdict
-from medusa.evaluation.members_table import protocol_notes
 from medusa.evaluation.page import NO_VALUE, Table
 from medusa.evaluation.paper import AVERAGES, DELTAS, FULL, TABLE_2, Printed, conventional_delta, paper_delta
 from medusa.evaluation.results import Results
+from medusa.evaluation.runs import Member
 from medusa.evaluation.scores import Estimate, estimate, paper_scores, scores
 from medusa.evaluation.variants import Cell
 
@@ -130,7 +130,7 @@ def cells_table(results: Results) -> Table:
         above = head
     header = ["", "member", "seeds", "paper, F1", "paper protocol, F1", "difference", "honest, F1"]
     header += ["paper, accuracy", "paper protocol, accuracy", "difference", "honest, accuracy"]
-    notes = [*protocol_notes(results), "±: standard deviation over the training seeds."]
+    notes = ["Columns as in Table 1. ±: standard deviation over the training seeds."]
     return Table("ablation_cells", "Table 2, cell by cell", pd.DataFrame(numbers), header, rows, notes, (0, 1))
 
 
@@ -145,20 +145,29 @@ def _in_order(results: Results) -> list[Cell]:
 def _effect(results: Results, variant: str, pairs: Sequence[tuple[Cell, Cell]]) -> Effect:
     full = [_tested(run) for cell, _ in pairs for run in cell.runs]
     ablated = [_tested(run) for _, cell in pairs for run in cell.runs]
-    count = min(len(cell.runs) for pair in pairs for cell in pair)
-
-    def mean(side: int, number: int) -> float:
-        return float(np.mean([scores(results.test, _tested(pair[side].runs[number])).balanced_f1 for pair in pairs]))
-
-    by_seed = [mean(0, number) - mean(1, number) for number in range(count)]
+    lost = []
+    for whole, cell in pairs:
+        of_seed = cell.by_step()
+        lost.append(
+            {
+                step: _f1(results, run) - _f1(results, of_seed[step])
+                for step, run in whole.by_step().items()
+                if step in of_seed
+            }
+        )
+    common = sorted(set.intersection(*(set(one) for one in lost)))
+    by_seed = [float(np.mean([one[step] for one in lost])) for step in common]
     gain = estimate(results.draws, full, ablated)
     values = [estimate(results.draws, side).value for side in (full, ablated)]
     return Effect(variant, [cell.member for _, cell in pairs], gain, by_seed, *values)
 
 
-def _tested(run: Any) -> Combined:
-    predicted: Combined = run.predicted["test"]
-    return predicted
+def _f1(results: Results, run: Member) -> float:
+    return scores(results.test, _tested(run)).balanced_f1
+
+
+def _tested(run: Member) -> Combined:
+    return run.predicted["test"]
 
 
 def _effect_numbers(one: Effect, printed: Printed | None) -> dict[str, Any]:

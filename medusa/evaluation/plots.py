@@ -106,7 +106,7 @@ def confusion_matrix(counts: npt.NDArray[np.int64], emotions: Sequence[str], sha
     values = 100 * counts / totals if shares else counts.astype(np.float64)
     size, most = len(emotions), 100.0 if shares else float(values.max())
     with matplotlib.style.context(["default", STYLE]):
-        figure = Figure(figsize=(1.9 + 0.5 * size, 1.25 + 0.46 * size), layout="constrained")
+        figure = Figure(figsize=(1.7 + 0.46 * size, 1.2 + 0.42 * size), layout="constrained")
         axes = figure.subplots()
         image = axes.imshow(values, cmap="Blues", vmin=0, vmax=most)
         for row, column in np.ndindex(size, size):
@@ -156,7 +156,7 @@ def reliability(lines: Sequence[Reliability]) -> bytes:
                 left, line.rows, width=0.92 * width, align="edge", color=colour, hatch=hatch, edgecolor="white",
                 linewidth=0,
             )  # fmt: skip
-        above.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
+        above.set(xlim=(-0.02, 1.02), ylim=(-0.03, 1.03), ylabel="accuracy")
         below.set(xlabel="confidence: largest posterior", ylabel="rows")
         for axes in (above, below):
             axes.grid(axis="y")

@@ -131,5 +131,7 @@ def speakers_section(results: Results, main: Ensemble) -> Section:
     genders = genders_table(results, main)
     if genders is not None:
         items.append(genders)
-    blocks: list[Block] = [Row(items)] if items else [Text("Neither speakers nor genders of the test rows are known.")]
+    blocks: list[Block] = (
+        [Row([item]) for item in items] if items else [Text("Neither speakers nor genders of the test rows are known.")]
+    )
     return Section("speakers", "Speakers", blocks)

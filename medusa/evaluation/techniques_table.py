@@ -11,7 +11,6 @@ import pandas as pd
 from medusa.ensemble.evaluate import Combined
 from medusa.ensemble.member_files import fitted_partition
 from medusa.evaluation.cells import bound, decimals, difference, interval_text, known, score_text, signed, verdict
-from medusa.evaluation.members_table import protocol_notes
 from medusa.evaluation.page import NO_VALUE, Table
 from medusa.evaluation.paper import TABLE_3
 from medusa.evaluation.results import Results
@@ -29,10 +28,10 @@ def technique_labels(ensemble: Ensemble) -> dict[str, str]:
     return {
         "majority": "majority vote",
         "soft": "soft vote",
-        "bias": "soft vote + bias per class (control)",
-        "logistic": "logistic regression (control)",
-        "single": f"meta-classifier, single (mean of {seeds} seeds)",
-        "soup": f"meta-classifier soup of {seeds}",
+        "bias": "soft vote + bias",
+        "logistic": "logistic regression",
+        "single": f"single, mean of {seeds}",
+        "soup": f"soup of {seeds}",
     }
 
 
@@ -65,10 +64,10 @@ def techniques_table(results: Results) -> Table:
     header = ["ensemble", "technique", "paper, F1", "paper protocol, F1", "difference", "honest, F1 (95 %)"]
     header += ["paper, accuracy", "paper protocol, accuracy", "difference", "honest, accuracy"]
     notes = [
-        *protocol_notes(results),
-        "With one class per row accuracy is the micro-F1 too. ±: standard deviation over the seeds. Controls: they ask "
-        "whether the meta-classifier does more than correct the priors; the bias is fitted on the selection rows, the "
-        "logistic regression on the rows of Stage 3. A dash under the paper's protocol: fitted on those very rows.",
+        "Columns as in Table 1. Single: one meta-classifier, mean ± standard deviation over seeds. With one class per "
+        "row accuracy is the micro-F1 too. Bias (one for each class, fitted on the selection rows) and logistic "
+        "regression (on the rows of Stage 3) are controls: does the meta-classifier do more than correct the priors? A "
+        "dash under the paper's protocol: fitted on those very rows.",
     ]
     title = "Table 3. Ways of combining the members"
     return Table("techniques", title, pd.DataFrame(lines), header, rows, notes, (0, 1), frozenset(strong))

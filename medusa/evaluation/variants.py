@@ -38,6 +38,11 @@ class Cell:
     runs: list[Member]
     """By seed."""
 
+    def by_step(self) -> dict[int, Member]:
+        """Runs by how far their seed is from the member's first: members differ in their own seeds."""
+        first = _seed(self.runs[0])
+        return {_seed(run) - first: run for run in self.runs}
+
 
 def read_cells(runs: Path, labels: Labels, selection: str) -> tuple[list[Cell], list[str]]:
     """The ablations below `runs/members`, each with its unablated member, and what was left out, with the reason.
