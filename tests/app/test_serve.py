@@ -1,6 +1,6 @@
 """The page as its users meet it: the command runs in a process of its own, Debian's Chromium opens what it serves.
 
-Where there is no Chromium the tests that need it are skipped, with that reason in pytest's summary; in CI they fail.
+Where there is no Chromium the tests that need it are skipped: `browser` in tests/conftest.py.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -28,15 +27,12 @@ import numpy as np
 import pytest
 import scipy.io.wavfile
 import soundfile
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from medusa.app import serve
 from medusa.app.model import Medusa
 from tests.app.conftest import RATE, ROOT, Trained, clip_name, sound
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-QUIET = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-MICROPHONE = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 WAIT = 30_000
 """Milliseconds; a prediction takes a second where nothing else runs."""
 
@@ -83,18 +79,6 @@ def served(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
             process.terminate()
     assert process.returncode == 0
     assert not list(folder.glob("medusa-*"))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        if os.environ.get("CI"):
-            pytest.fail("no Chromium; run: apt-get install chromium")
-        pytest.skip("no Chromium on this machine")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET + MICROPHONE)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
