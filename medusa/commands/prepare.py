@@ -38,6 +38,7 @@ def run(args: argparse.Namespace) -> None:
     """Write `<out>/labels.csv` and its data card, show what is in it and what to run next."""
     from medusa.corpora.labels import write_labels
     from medusa.evaluation.datacard import write_datacard
+    from medusa.provenance import write_provenance
 
     prepared: Prepared
     audio: Path | None
@@ -45,6 +46,8 @@ def run(args: argparse.Namespace) -> None:
     labels = prepared.labels
     write_labels(labels.source, labels)
     print("\n".join([_summary(labels), *prepared.notes, *_gaps(labels)]))
+    settings = {key: value for key, value in vars(args).items() if isinstance(value, str | int | float | list | None)}
+    write_provenance(labels.source.parent, settings, _sources(args), "cpu")
     card = write_datacard(labels.source.parent, args.title, prepared, audio if args.durations else None, args.about)
     print(f"\nwrote {labels.source}\ndata card: {card}")
     print(f"next: {_next_command(labels.source, audio, args.extract)}")
@@ -219,6 +222,14 @@ def _gaps(labels: Labels) -> list[str]:
             needs = "balanced training" if name == "train" else "scoring"
             warnings.append(f"warning: {name} has no row of class {', '.join(absent)}, but {needs} needs every class")
     return warnings
+
+
+def _sources(args: argparse.Namespace) -> list[Path]:
+    """The annotations that were read: files that the options name, and those in a release's folder."""
+    named = [value for value in vars(args).values() if isinstance(value, Path) and value.is_file()]
+    root = getattr(args, "root", None)
+    below = [] if root is None else [*root.glob("*.txt"), *(root / "Labels").glob("*")]
+    return [*named, *sorted(path for path in below if path.is_file())]
 
 
 def _next_command(labels_csv: Path, audio: Path | None, config: str) -> str:

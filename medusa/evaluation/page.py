@@ -188,13 +188,13 @@ a { color: var(--ours); }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { padding-bottom: .4rem; text-align: left; font-weight: 600; }
 th, td { padding: .32rem 1rem .32rem 0; text-align: left; font-weight: 400; vertical-align: baseline; }
-th.number, td.number { padding: .32rem .1rem .32rem 1.2rem; text-align: right; white-space: nowrap; }
+th.number, td.number { padding: .32rem .1rem .32rem .9rem; text-align: right; white-space: nowrap; }
 td.number + td:not(.number), th.number + th:not(.number) { padding-left: 1.4rem; }
 thead th.number { max-width: 8rem; white-space: normal; overflow-wrap: normal; }
 thead th { border-bottom: 1.5px solid var(--ink); color: var(--soft); font-size: .95rem; vertical-align: bottom; }
 tbody th, tbody td { border-bottom: 1px solid var(--line); overflow-wrap: break-word; }
-tbody th { min-width: 6rem; }
-td:not(.number) { min-width: 7.5rem; }
+tbody th { min-width: 8.5rem; }
+td:not(.number) { min-width: 5rem; }
 tbody tr.continued th:first-child { border-bottom-color: transparent; }
 tbody tr:last-child > * { border-bottom: 1.5px solid var(--ink); }
 tr.strong > * { font-weight: 700; }

@@ -1,3 +1,5 @@
+import hashlib
+import json
 import shlex
 import subprocess
 import sys
@@ -51,6 +53,17 @@ def test_a_data_card_lies_beside_the_labels(audio: Path, tmp_path: Path, capsys:
     assert read_json(out / "datacard.json")["unreadable_recordings"] == 12 * len(EMOTION_CODES)
     main([*command, "--no-durations"])
     assert read_json(out / "datacard.json")["unreadable_recordings"] is None
+
+
+def test_what_the_labels_were_made_from_stands_beside_them(tmp_path: Path) -> None:
+    table = tmp_path / "mine.csv"
+    table.write_text("FileName,Angry,Sad\na.wav,3,1\nb.wav,0,2\nc.wav,1,4\n", encoding="utf-8")
+    (tmp_path / "audio").mkdir()
+    words = ["--table", str(table), "--audio", str(tmp_path), "--out", str(tmp_path / "out"), "--no-durations"]
+    main(["prepare", "csv", *words])
+    told = json.loads((tmp_path / "out/provenance.json").read_text(encoding="utf-8"))
+    assert told["inputs"] == [{"file": "mine.csv", "sha256": hashlib.sha256(table.read_bytes()).hexdigest()}]
+    assert told["libraries"]["pandas"]
 
 
 def test_the_same_command_writes_the_same_bytes(audio: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from sklearn.metrics import accuracy_score, f1_score
 
 from medusa import provenance
@@ -197,7 +198,13 @@ def test_table_2_says_what_is_lost(document: ET.Element, runs: Runs) -> None:
         assert row[2].split(" (")[0] == f"{lost:+.3f}".replace("-", "−")
         by_seed = np.array(full[: len(ablated)]) - np.array(ablated)
         if len(by_seed) > 1:
-            assert row[4] == f"{by_seed.mean():+.3f} ± {by_seed.std(ddof=1):.3f}".replace("-", "−")
+            low, high = stats.ttest_1samp(by_seed, 0).confidence_interval(0.95)
+            assert row[3] == f"{by_seed.mean():+.3f} ({low:+.3f} … {high:+.3f})".replace("-", "−")
+            ends = [float(end) for end in re.findall(r"[-+]\d\.\d{3}", row[2].replace("−", "-"))[1:]]
+            said = "above 0" if min(low, *ends) > 0 else "below 0" if max(high, *ends) < 0 else "not told apart from 0"
+            assert row[4] == said
+        else:
+            assert row[4].endswith("(one seed)")
         assert row[5:7] == printed[row[0]]
         deltas = (-100 * lost / np.mean(ablated), -100 * lost / np.mean(full))
         assert row[7:] == [f"{delta:+.2f}".replace("-", "−") for delta in deltas]
