@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -32,7 +33,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise UserError(f"{path.parent}: cannot be made a folder ({error.strerror}); choose another path") from None
     if path.is_dir():
         raise UserError(f"{path}: a folder, where a file is to be written; choose another path")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Processes of several hosts may have the same number and write the same file.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         yield temporary
         with temporary.open("rb") as file:

@@ -8,6 +8,7 @@ from typing import Any
 from medusa.config.schema import DeepSERConfig
 from medusa.corpora.labels import Labels, read_labels
 from medusa.ensemble.evaluate import Combined
+from medusa.evaluation.bootstrap import SpeakerDraws
 from medusa.evaluation.one_run import TECHNIQUES, Run
 from medusa.evaluation.scores import Scores, estimate, scores
 from medusa.metrics import MissingClass
@@ -120,7 +121,7 @@ def _figures(rows: Sequence[Labels], sides: Sequence[Sequence[Combined]], paired
         if values[0] is not None and values[1] is not None:
             difference = f"{values[1] - values[0]:+.4f}"
             if paired and name == "balanced_f1":
-                interval = estimate(rows[0], sides[1], sides[0]).interval
+                interval = estimate(SpeakerDraws(rows[0]), sides[1], sides[0]).interval
                 difference += "" if interval is None else f" [{interval[0]:+.4f}, {interval[1]:+.4f}]"
         found.append((title, left, right, difference))
     return found

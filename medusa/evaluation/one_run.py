@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from medusa.config.load import has_section, load_config
 from medusa.config.schema import DeepSERConfig, MetaConfig
 from medusa.corpora.labels import Labels
 from medusa.ensemble.evaluate import Combined
-from medusa.ensemble.posteriors import read_posteriors
 from medusa.errors import UserError
+from medusa.evaluation.runs import read_predictions
 from medusa.files import read_json, sha256
 from medusa.training.checkpoint import IDENTITY
 
@@ -125,14 +124,7 @@ class Run:
 
     def _read(self, path: Path, rows: Labels) -> Combined:
         has_attributes = isinstance(self.config, MetaConfig) or self.config.loss.attributes > 0
-        attributes = rows.attributes if has_attributes else ()
-        table = read_posteriors(path, rows.emotions, attributes)
-        if set(table.index) != set(rows.ids):
-            raise UserError(f"{path}: holds other utterances than the test rows of {rows.source}; evaluate it again")
-        table = table.loc[rows.ids]
-        predicted = pd.Index(rows.emotions).get_indexer(pd.Index(table["EmoClass"]))
-        probabilities, values = (table[list(names)].to_numpy() for names in (rows.emotions, attributes))
-        return Combined(probabilities, values.astype(np.float32), np.asarray(predicted))
+        return read_predictions(path, rows, "evaluate the run again", has_attributes)
 
 
 def open_run_folder(path: Path) -> Run:

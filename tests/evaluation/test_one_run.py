@@ -141,7 +141,7 @@ def test_what_is_wrong_with_a_run_stands_beside_it(here: Path) -> None:
     assert "not readable as JSON" in problems["json"]
     assert "not as this version writes it (JSONDecodeError" in problems["lines"]
     assert "not as this version writes it (KeyError: 'best_epoch'" in problems["key"]
-    assert "holds other utterances than the test rows" in problems["rows"]
+    assert "holds other utterances than these rows of labels.csv" in problems["rows"]
     assert "trained on other labels than labels.csv" in problems["labels"]
     assert "config.yaml: no such file" in problems["none"]
     assert rows["state"]["x/members/config"] == rows["state"]["x/members/none"] == "broken"
