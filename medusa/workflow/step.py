@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -21,6 +23,9 @@ from medusa.workflow.jobs import Job, Pipeline
 WATCHED = "MEDUSA_RUN_PID"
 """Environment variable with the process that shows the progress, as `watched_here` writes it. On its host no job
 outlives it; jobs on other hosts cannot see it and are left to the cluster, which ends them at their time limit."""
+
+
+WATCH_SECONDS = 1.0
 
 
 def watched_here() -> str:
@@ -108,7 +113,7 @@ def _run(command: list[str], job: Job, log: Path, devices: Mapping[str, str]) ->
         while process.poll() is None:
             _refuse_to_outlive()
             try:
-                process.wait(timeout=1)
+                process.wait(timeout=WATCH_SECONDS)
             except subprocess.TimeoutExpired:
                 continue
     finally:
@@ -120,14 +125,38 @@ def _run(command: list[str], job: Job, log: Path, devices: Mapping[str, str]) ->
         raise UserError(f"{job.name}: {said} (exit code {process.returncode}, log: {log})")
 
 
+def end_with_the_workflow() -> None:
+    """Let Snakemake itself, which calls this, end with the process that shows its progress.
+
+    It cancels its jobs then, on a cluster too, as it does at Ctrl-C: a workflow that nobody sees would go on submitting
+    jobs, and meet those of the next start.
+    """
+
+    def watch() -> None:
+        while _workflow_lives():
+            time.sleep(WATCH_SECONDS)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(30 * WATCH_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)  # in a shell's background SIGINT is ignored; this submits nothing more
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _refuse_to_outlive() -> None:
+    if not _workflow_lives():
+        raise UserError("the workflow was killed; run the same command again to go on")
+
+
+def _workflow_lives() -> bool:
+    """Whether the process that shows the progress is there, as far as this host can know."""
     watched, _, host = os.environ.get(WATCHED, "").partition("@")
     if not watched or host not in ("", socket.gethostname()):
-        return
+        return True
     try:
         os.kill(int(watched), 0)
     except (ProcessLookupError, PermissionError):  # the second: its number is another user's process now
-        raise UserError("the workflow was killed; run the same command again to go on") from None
+        return False
+    return True
 
 
 def _tell(pipeline: Pipeline, job: Job, event: str, **details: object) -> None:

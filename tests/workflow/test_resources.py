@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -279,6 +280,26 @@ def test_on_its_own_host_the_workflow_is_watched(pipeline: Pipeline, monkeypatch
     monkeypatch.setenv(WATCHED, watched_here().replace(str(os.getpid()), str(gone())))
     with pytest.raises(UserError, match="the workflow was killed"):
         run_job(pipeline, "members/x")
+
+
+@pytest.mark.parametrize(
+    ("before", "lives", "ends"),
+    [
+        ("", True, 0),
+        ("", False, -signal.SIGINT),
+        ("signal.signal(signal.SIGINT, signal.SIG_IGN)", False, -signal.SIGTERM),  # as in a shell's background
+    ],
+)
+def test_snakemake_itself_ends_with_the_workflow(before: str, lives: bool, ends: int) -> None:
+    program = (
+        "import os, signal, sys, time; from medusa.workflow import step\n"
+        "signal.signal(signal.SIGINT, signal.SIG_DFL)\n"
+        f"{before}\nstep.WATCH_SECONDS = 0.01; step.end_with_the_workflow(); time.sleep(float(sys.argv[1]))"
+    )
+    watched = watched_here() if lives else watched_here().replace(str(os.getpid()), str(gone()))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), WATCHED: watched}
+    command = [sys.executable, "-c", program, "0.2" if lives else "60"]
+    assert subprocess.run(command, env=environment, check=False).returncode == ends
 
 
 def test_every_job_writes_events_of_its_own(pipeline: Pipeline) -> None:
