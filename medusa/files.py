@@ -6,8 +6,9 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise UserError(f"{path.parent}: cannot be made a folder ({error.strerror}); choose another path") from None
     if path.is_dir():
         raise UserError(f"{path}: a folder, where a file is to be written; choose another path")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Processes of several hosts may have the same number and write the same file.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         yield temporary
         with temporary.open("rb") as file:
@@ -154,15 +156,57 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+PATIENCE_SECONDS = 10.0
+"""How long a part waits while another writes what they share, before it takes it for somebody who holds everything."""
+
+
 @contextlib.contextmanager
 def lock(directory: Path, purpose: str) -> Iterator[None]:
-    """Hold `directory` for this process; the lock ends with the process, however that ends.
+    """Hold `directory` for this process alone; the lock ends with the process, however that ends.
 
     Raises:
-        UserError: another process holds it, or nothing can be written there.
+        UserError: another process holds it or a part of it, or nothing can be written there.
     """
-    with _lock(directory / ".lock", f"{directory}: another process is {purpose} here"):
+    refusal = f"{directory}: another process is {purpose} here"
+    with _lock(directory / ".lock", refusal):
+        for held in directory.glob(".lock-*"):
+            with _lock(held, f"{refusal} (part {held.name.removeprefix('.lock-')})"):
+                held.unlink()  # parts take theirs under the directory's lock only, so nobody is about to
         yield
+
+
+@contextlib.contextmanager
+def lock_part(
+    directory: Path, part: str, purpose: str
+) -> Iterator[Callable[[], contextlib.AbstractContextManager[None]]]:
+    """Hold one part of the work in `directory`, beside processes that hold other parts.
+
+    Args:
+        directory: What they work on, on a file system that their hosts may share.
+        part: Names the part in a file name.
+        purpose: For the message.
+
+    Yields:
+        A context in which no other part is in its own: for files that all of them write.
+
+    Raises:
+        UserError: another process holds this part, or the whole directory.
+    """
+    whole, held = directory / ".lock", directory / f".lock-{part}"
+    refusal = f"{directory}: another process is {purpose} here"
+
+    def alone(seconds: float = 60 * PATIENCE_SECONDS) -> contextlib.AbstractContextManager[None]:
+        return _lock(whole, refusal, seconds)
+
+    with contextlib.ExitStack() as stack:
+        with alone(PATIENCE_SECONDS):
+            stack.enter_context(_lock(held, f"{refusal} (part {part})"))
+        try:
+            yield alone
+        finally:
+            with alone():
+                held.unlink(missing_ok=True)
+                stack.close()
 
 
 @contextlib.contextmanager
@@ -181,14 +225,14 @@ def lock_file(path: Path, purpose: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _lock(file: Path, refusal: str) -> Iterator[None]:
+def _lock(file: Path, refusal: str, seconds: float = 0.0) -> Iterator[None]:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{file.parent}: cannot be made a folder ({error.strerror}); choose another path") from None
     held = filelock.FileLock(file)
     try:
-        held.acquire(timeout=0)
+        held.acquire(timeout=seconds)
     except filelock.Timeout:
         raise UserError(f"{refusal}; wait for it or stop it first") from None
     except OSError as error:  # a folder that is not ours to write to, a name that is too long

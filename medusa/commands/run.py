@@ -13,11 +13,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("pipeline", type=Path, metavar="PIPELINE.yaml", help="for example configs/pipelines/demo.yaml")
     parser.add_argument(
-        "--cores", type=int, default=os.cpu_count(), metavar="N", help="CPU cores to use (default: all)"
+        "--cores", type=int, metavar="N", help="CPU cores to use (default: all, or what a profile says)"
     )
     parser.add_argument("--dry-run", action="store_true", help="only list the jobs that would run")
     parser.add_argument("--job", metavar="NAME", help="run this one job, whatever it needs being done")
-    parser.add_argument("--snakemake", default="", metavar="'OPTIONS'", help="passed on, for example '--profile DIR'")
+    parser.add_argument(
+        "--snakemake", default="", metavar="'OPTIONS'",
+        help="passed on, for example '--profile workflow/profiles/multi-gpu' (docs/cluster.md)",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> None:
@@ -38,14 +41,17 @@ def run(args: argparse.Namespace) -> None:
     from medusa.workflow.run import headline, run_pipeline, snakemake
 
     options = shlex.split(args.snakemake)
-    if args.cores < 1:
-        raise UserError(f"--cores {args.cores}: must be at least 1")
+    cores: int | None = args.cores
+    if cores is not None and cores < 1:
+        raise UserError(f"--cores {cores}: must be at least 1")
+    if cores is None and not any(word.startswith("--profile") for word in options):
+        cores = os.cpu_count()
     if args.dry_run:
-        dry = subprocess.run(snakemake(pipeline, args.cores, ["--dry-run", "--quiet", "rules", *options]), check=False)
+        dry = subprocess.run(snakemake(pipeline, cores, ["--dry-run", "--quiet", "rules", *options]), check=False)
         if dry.returncode:
             raise UserError(f"Snakemake ended with exit code {dry.returncode}; what it says stands above")
         return
     print(f"{pipeline.config.name}: {pipeline.config.title}")
-    if not run_pipeline(pipeline, args.cores, options):
+    if not run_pipeline(pipeline, cores, options):
         print("nothing to do: all is as the configs ask")
     print(headline(pipeline))

@@ -21,22 +21,29 @@ from medusa.config.schema import TranscribeConfig
 from medusa.corpora.labels import read_labels, utterance_id
 from medusa.device import prepare_device
 from medusa.errors import UserError
-from medusa.features.fill import fill, raise_failures, write_failures
+from medusa.features.fill import fill, raise_failures, tell_left, write_failures
+from medusa.features.parts import WHOLE, Part, hold
 from medusa.features.recognizer import Recognizer, Transcript
 from medusa.features.shards import ShardWriter
 from medusa.features.sources import Recordings
 from medusa.features.whisper_faster import FasterWhisperRecognizer
 from medusa.features.whisper_transformers import TransformersRecognizer
-from medusa.files import lock, read_json, write_csv, write_json
+from medusa.files import read_json, write_csv, write_json
 
 SCHEMA_VERSION = 2
 
 
-def transcribe(config: TranscribeConfig) -> Path:
+def transcribe(config: TranscribeConfig, part: Part = WHOLE) -> Path:
     """Transcribe every utterance in labels.csv and write `paths.transcripts`.
 
+    Parts may run side by side, on several hosts too; the one that ends last writes transcripts.csv.
+
+    Args:
+        config: What to transcribe, and how.
+        part: Which of the shards.
+
     Returns:
-        The path of transcripts.csv.
+        The path of transcripts.csv; that of the finished shards while other parts have some still to come.
 
     Raises:
         UserError: an input is missing, or transcripts made otherwise are there already.
@@ -53,19 +60,28 @@ def transcribe(config: TranscribeConfig) -> Path:
     metadata = path.with_suffix(".json")
     if path.exists() and not metadata.exists():
         raise UserError(f"{path}: made by something else ({metadata} is not there); move it or set paths.transcripts")
-    with lock(parts, "transcribing"):
+    with hold(parts, part, "transcribing") as alone:
         recognizer = load_recognizer(config, device)
-        shards = TranscriptShards(parts, _identity(config, recognizer), list(files))
+        with alone():
+            shards = TranscriptShards(parts, _identity(config, recognizer), list(files), part)
         failures = fill(shards, source, recognizer.transcribe, config.batch_size, config.name)
-        write_failures(report, files, failures)
-        transcripts = {files[utterance]: transcript for utterance, transcript in shards.read().items()}
-        if transcripts:
-            refused = _write_refused(parts / "refused.csv", transcripts)
-            write_json(metadata, shards.manifest | {"refused": refused})
-            rows = [(name, transcript.text) for name, transcript in transcripts.items()]
-            write_csv(path, pd.DataFrame(rows, columns=["FileName", "Transcript"]))
-    raise_failures(report, files, failures)
-    return path
+        with alone():
+            write_failures(report, files, shards.own_utterances, failures)
+            left = tell_left(shards)
+            if not left:
+                _write_transcripts(path, shards, files)
+    raise_failures(report, shards.own_utterances, failures)
+    return parts if left else path
+
+
+def _write_transcripts(path: Path, shards: TranscriptShards, files: Mapping[str, str]) -> None:
+    """Put the shards together: transcripts.csv, what made it, what the guards refused; nothing if all clips failed."""
+    transcripts = {files[utterance]: transcript for utterance, transcript in shards.read().items()}
+    if transcripts:
+        refused = _write_refused(shards.path / "refused.csv", transcripts)
+        write_json(path.with_suffix(".json"), shards.manifest | {"refused": refused})
+        rows = [(name, transcript.text) for name, transcript in transcripts.items()]
+        write_csv(path, pd.DataFrame(rows, columns=["FileName", "Transcript"]))
 
 
 def load_recognizer(config: TranscribeConfig, device: torch.device) -> Recognizer:

@@ -10,18 +10,23 @@ from medusa.config.schema import ExtractConfig
 from medusa.corpora.labels import read_labels, utterance_id
 from medusa.device import describe_device, prepare_device
 from medusa.features.backbones import FeatureBackbone, load_backbone
-from medusa.features.fill import fill, raise_failures, write_failures
+from medusa.features.fill import fill, raise_failures, tell_left, write_failures
+from medusa.features.parts import WHOLE, Part, hold
 from medusa.features.pretrained import library_versions, weights_checksum
 from medusa.features.sources import Recordings, Source, Transcripts
 from medusa.features.store import StoreWriter
-from medusa.files import lock
 from medusa.provenance import write_provenance
 
 
-def extract(config: ExtractConfig) -> Path:
+def extract(config: ExtractConfig, part: Part = WHOLE) -> Path:
     """Compute the features of every utterance in labels.csv and write them to `<features>/<name>`.
 
-    Finished shards are kept; of shards that miss clips, those clips are tried again.
+    Finished shards are kept; of shards that miss clips, those clips are tried again. Parts may run side by side, on
+    several hosts too; when all have ended the store is what one run would have written.
+
+    Args:
+        config: What to compute.
+        part: Which of the shards.
 
     Returns:
         The store's directory.
@@ -36,19 +41,22 @@ def extract(config: ExtractConfig) -> Path:
     device = prepare_device(config.compute)
     path = config.paths.features / config.name
     report = path / "failures.csv"
-    with lock(path, "extracting features"):
+    with hold(path, part, "extracting features") as alone:
         backbone = load_backbone(config, device)
-        store = StoreWriter(path, _identity(config, backbone), list(files))
+        with alone():
+            store = StoreWriter(path, _identity(config, backbone), list(files), part)
         failures = fill(store, source, backbone.features, config.batch_size, config.name)
-        write_failures(report, files, failures)
-        inputs = [config.paths.labels, *([config.paths.transcripts] if config.backbone.kind == "text" else [])]
-        write_provenance(path, config.model_dump(mode="json"), inputs, describe_device(device))
+        with alone():
+            write_failures(report, files, store.own_utterances, failures)
+            inputs = [config.paths.labels, *([config.paths.transcripts] if config.backbone.kind == "text" else [])]
+            write_provenance(path, config.model_dump(mode="json"), inputs, describe_device(device))
+            tell_left(store)
     if backbone.truncated:
         print(
             f"warning: {backbone.truncated} texts were longer than {config.backbone.model} can take and were cut",
             file=sys.stderr,
         )
-    raise_failures(report, files, failures)
+    raise_failures(report, store.own_utterances, failures)
     return path
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +20,7 @@ from medusa.audio import SAMPLE_RATE
 from medusa.errors import PartlyDone, UserError
 from medusa.features.shards import ShardWriter
 from medusa.features.sources import Clip, Source
-from medusa.files import write_csv
+from medusa.files import read_csv, write_csv
 
 Value = TypeVar("Value")
 
@@ -33,7 +35,7 @@ def fill(
     batch_size: int,
     name: str,
 ) -> dict[str, str]:
-    """Compute every missing shard.
+    """Compute every missing shard of the writer's part.
 
     Finished shards are kept; of shards that miss clips, those clips are tried again. Batches hold clips of
     like length and never cross shards. While a shard is computed, the next is read and the one before written.
@@ -52,7 +54,8 @@ def fill(
         UserError: out of memory.
     """
     failures: dict[str, str] = {}
-    progress = tqdm(total=int(writer.manifest["utterances"]), desc=name, unit=" clips")
+    shown = name if writer.part.whole else f"{name} {writer.part}"
+    progress = tqdm(total=len(writer.own_utterances), desc=shown, unit=" clips")
     with progress, ThreadPoolExecutor(1) as hand, _reading_threads() as readers:
         speed, written = _Speed(progress), Future[None]()
         written.set_result(None)
@@ -81,28 +84,50 @@ def fill(
     return failures
 
 
-def write_failures(report: Path, files: Mapping[str, str], failures: Mapping[str, str]) -> None:
-    """Write the list of failures (`FileName,reason`), or remove it if there are none."""
-    if failures:
-        rows = [(files[utterance], reason) for utterance, reason in failures.items()]
+def write_failures(report: Path, files: Mapping[str, str], own: Sequence[str], failures: Mapping[str, str]) -> None:
+    """Write the list of failures (`FileName,reason`), sorted by utterance, or remove it if there are none.
+
+    Args:
+        report: The file; rows of utterances that other parts compute stay in it.
+        files: File name of every utterance.
+        own: The utterances that were tried.
+        failures: The reasons, of those that failed.
+    """
+    reasons = dict(failures)
+    tried = {files[utterance] for utterance in own}
+    if report.exists():
+        utterances = {file: utterance for utterance, file in files.items()}
+        for file, reason in read_csv(report)[["FileName", "reason"]].itertuples(index=False):
+            if file in utterances and file not in tried:
+                reasons[utterances[file]] = reason
+    if reasons:
+        rows = [(files[utterance], reasons[utterance]) for utterance in sorted(reasons)]
         write_csv(report, pd.DataFrame(rows, columns=["FileName", "reason"]))
     else:
         report.unlink(missing_ok=True)
 
 
-def raise_failures(report: Path, files: Mapping[str, str], failures: Mapping[str, str]) -> None:
-    """End a run that is not whole.
+def tell_left(writer: ShardWriter[Any]) -> int:
+    """Say, on stderr, how many shards are still to come from other parts; how many."""
+    left = writer.left()
+    if left:
+        print(f"part {writer.part} is done; {left} of {len(writer.shards)} shards are still to come", file=sys.stderr)
+    return left
+
+
+def raise_failures(report: Path, tried: Sequence[str], failures: Mapping[str, str]) -> None:
+    """End a run in which some of the utterances that were `tried` failed.
 
     Raises:
         UserError: every clip failed.
         PartlyDone: some did.
     """
-    if files and len(failures) == len(files):
+    if tried and len(failures) == len(tried):
         raise UserError(
-            f"{report}: none of {len(files)} clips could be done; the first: {next(iter(failures.values()))}"
+            f"{report}: none of {len(tried)} clips could be done; the first: {next(iter(failures.values()))}"
         )
     if failures:
-        raise PartlyDone(f"{len(failures)} of {len(files)} clips failed, the rest is done; see {report}")
+        raise PartlyDone(f"{len(failures)} of {len(tried)} clips failed, the rest is done; see {report}")
 
 
 class _Speed:
@@ -137,11 +162,11 @@ def _read_ahead(
     def begin(utterances: list[str]) -> dict[str, Future[Clip]]:
         return {utterance: readers.submit(source.read, utterance) for utterance in utterances}
 
-    coming = begin(writer.missing(0)) if writer.shards else {}
-    for index, utterances in enumerate(writer.shards):
-        reading = coming
-        if index + 1 < len(writer.shards):
-            coming = begin(writer.missing(index + 1))
+    coming = begin(writer.missing(writer.own[0])) if writer.own else {}
+    for index, following in zip_longest(writer.own, writer.own[1:]):
+        reading, utterances = coming, writer.shards[index]
+        if following is not None:
+            coming = begin(writer.missing(following))
         clips, failed = _collect(reading)
         if clips and len(reading) < len(utterances):
             # The shard was written without clips that can be read now: it is made anew as a whole.

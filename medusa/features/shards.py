@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from medusa.errors import UserError
+from medusa.features.parts import WHOLE, Part
 from medusa.files import read_json, write_json
 
 Value = TypeVar("Value")
@@ -19,12 +20,13 @@ class ShardWriter(ABC, Generic[Value]):
 
     A shard's name and content are functions of the sorted utterance list alone, so a resumed run, or
     several, write the same bytes. `manifest.json` is written first and never changes; a directory whose
-    manifest says something else is refused. The caller holds the directory's lock.
+    manifest says something else is refused. The caller holds the directory, see `medusa.features.parts.hold`.
 
     Args:
         path: The directory.
         identity: What makes the values what they are; must hold `shard_size`.
         utterances: The ids of the corpus, each once, in any order.
+        part: Which of the shards this process computes.
 
     Raises:
         UserError: the directory holds something else; the differing key is named.
@@ -33,11 +35,12 @@ class ShardWriter(ABC, Generic[Value]):
     contents: ClassVar[str]
     remedy: ClassVar[str]
 
-    def __init__(self, path: Path, identity: Mapping[str, Any], utterances: Sequence[str]) -> None:
+    def __init__(self, path: Path, identity: Mapping[str, Any], utterances: Sequence[str], part: Part = WHOLE) -> None:
         self.path = path
         ordered = sorted(utterances)
         size = int(identity["shard_size"])
         self.shards = [ordered[start : start + size] for start in range(0, len(ordered), size)]
+        self.part, self.own = part, part.indices(len(self.shards))
         self.manifest: dict[str, Any] = {
             **identity,
             "utterances": len(ordered),
@@ -49,6 +52,15 @@ class ShardWriter(ABC, Generic[Value]):
             self._refuse_other(read_json(manifest))
         else:
             write_json(manifest, self.manifest)
+
+    @property
+    def own_utterances(self) -> list[str]:
+        """Ids in the shards of this process's part."""
+        return [utterance for index in self.own for utterance in self.shards[index]]
+
+    def left(self) -> int:
+        """How many shards nobody has written yet."""
+        return sum(not self.has(index) for index in range(len(self.shards)))
 
     @abstractmethod
     def has(self, index: int) -> bool:

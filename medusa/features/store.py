@@ -21,6 +21,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from medusa.errors import UserError
+from medusa.features.parts import WHOLE, Part
 from medusa.features.shards import ShardWriter
 from medusa.files import atomic_path, read_json
 
@@ -126,6 +127,7 @@ class StoreWriter(ShardWriter[np.ndarray]):
         path: The store's directory.
         identity: What the features are (backbone, layers, …); must hold `name`, `dim` and `shard_size`.
         utterances: The ids of the corpus, each once, in any order.
+        part: Which of the shards this process computes.
 
     Raises:
         UserError: the directory holds another store; the differing key is named.
@@ -134,8 +136,8 @@ class StoreWriter(ShardWriter[np.ndarray]):
     contents = "another store"
     remedy = "give this one another name, or delete the directory to make it anew"
 
-    def __init__(self, path: Path, identity: Mapping[str, Any], utterances: Sequence[str]) -> None:
-        super().__init__(path, {"schema_version": SCHEMA_VERSION, **identity}, utterances)
+    def __init__(self, path: Path, identity: Mapping[str, Any], utterances: Sequence[str], part: Part = WHOLE) -> None:
+        super().__init__(path, {"schema_version": SCHEMA_VERSION, **identity}, utterances, part)
 
     def has(self, index: int) -> bool:
         return shard_path(self.path, index).exists()

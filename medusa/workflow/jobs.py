@@ -97,8 +97,8 @@ class Pipeline:
 
     @property
     def events(self) -> Path:
-        """What the jobs report while they run."""
-        return self.folder / "events.jsonl"
+        """What the jobs report while they run: a file for each, for jobs of several hosts cannot append to one."""
+        return self.folder / "events"
 
     def done(self, name: str) -> Path:
         """The completion file of a job: written last, holds its recipe."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -18,13 +19,13 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from medusa.errors import UserError
 from medusa.files import lock, read_csv
 from medusa.workflow.jobs import ROOT, STAGES, Job, Pipeline
-from medusa.workflow.step import WATCHED
+from medusa.workflow.step import WATCHED, watched_here
 
 TOLD = {"members": r"best .* macro-F1 \S+ at epoch \d+"}
 """What of a finished job's log is worth a line, by kind."""
 
 
-def run_pipeline(pipeline: Pipeline, cores: int, options: Sequence[str] = ()) -> int:
+def run_pipeline(pipeline: Pipeline, cores: int | None, options: Sequence[str] = ()) -> int:
     """Run what is not done yet; `options` go to Snakemake.
 
     Returns:
@@ -35,9 +36,9 @@ def run_pipeline(pipeline: Pipeline, cores: int, options: Sequence[str] = ()) ->
     """
     with lock(pipeline.folder, "running this pipeline"):
         pipeline.refresh()
-        pipeline.events.unlink(missing_ok=True)
+        shutil.rmtree(pipeline.events, ignore_errors=True)
         log = pipeline.folder / "snakemake.log"
-        environment = {**os.environ, WATCHED: str(os.getpid())}
+        environment = {**os.environ, WATCHED: watched_here()}
         with log.open("w", encoding="utf-8") as output:
             process = subprocess.Popen(
                 snakemake(pipeline, cores, options), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
@@ -50,18 +51,19 @@ def run_pipeline(pipeline: Pipeline, cores: int, options: Sequence[str] = ()) ->
             if process.poll() is None:
                 process.terminate()
                 process.wait()
-    if display.failure is not None:
-        raise UserError(display.failure)
+    if process.returncode and display.failures:
+        raise UserError(next(iter(display.failures.values())))
     if process.returncode:
         raise UserError(f"Snakemake ended with exit code {process.returncode}; see {log}")
     return display.finished
 
 
-def snakemake(pipeline: Pipeline, cores: int, options: Sequence[str] = ()) -> list[str]:
-    """The command that runs the pipeline."""
+def snakemake(pipeline: Pipeline, cores: int | None, options: Sequence[str] = ()) -> list[str]:
+    """The command that runs the pipeline; `cores` None leaves them to a profile among the options."""
     return [
         *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "workflow" / "Snakefile")),
-        *("--config", f"pipeline={pipeline.file}", "--cores", str(cores), "--scheduler", "greedy"),
+        *("--config", f"pipeline={pipeline.file}", "--scheduler", "greedy"),
+        *(() if cores is None else ("--cores", str(cores))),
         *("--rerun-incomplete", "--nolock", "--rerun-triggers", "mtime"),
         *options,
     ]
@@ -90,7 +92,8 @@ class _Display:
         self.console = Console(highlight=False)
         self.running: dict[str, TaskID] = {}
         self.finished = 0
-        self.failure: str | None = None
+        self.failures: dict[str, str] = {}
+        """Of jobs that have failed and were not begun again."""
 
     def follow(self, process: subprocess.Popen[bytes]) -> None:
         """Show events until the process has ended."""
@@ -112,27 +115,31 @@ class _Display:
 
     def _events(self) -> Iterator[dict[str, Any] | None]:
         """Events as they are written; None when there is none at the moment."""
-        position = 0
+        positions: dict[Path, int] = {}
         while True:
-            if self.pipeline.events.exists():
-                text = self.pipeline.events.read_text(encoding="utf-8")
-                end = text.rfind("\n") + 1
-                for line in text[position:end].splitlines():
+            for file in sorted(self.pipeline.events.rglob("*.jsonl")):
+                text = file.read_text(encoding="utf-8")
+                start, end = positions.get(file, 0), text.rfind("\n") + 1
+                positions[file] = max(start, end)
+                for line in text[start:end].splitlines():
                     yield json.loads(line)
-                position = max(position, end)
             yield None
 
     def _show(self, event: dict[str, Any]) -> None:
-        job = self.pipeline.jobs[event["job"]]
+        job = self.pipeline.jobs.get(event["job"])
+        if job is None:  # of an earlier workflow, which a cluster has not ended
+            return
+        self.failures.pop(job.name, None)
+        if job.name in self.running:
+            self.bars.remove_task(self.running.pop(job.name))
         if event["event"] == "started":
             if not self.console.is_terminal:
                 self._print(f"{self._stage(job)} {job.title} …")
             short = job.title.partition(":")[0]  # a bar must fit in 80 columns
             self.running[job.name] = self.bars.add_task(f"{self._stage(job)} {short}", total=None, says="")
             return
-        self.bars.remove_task(self.running.pop(job.name))
         if event["event"] == "failed":
-            self.failure = self.failure or event["message"]
+            self.failures[job.name] = event["message"]
             self._print(f"{self._stage(job)} {job.title}  failed; what is running goes on to its end")
             return
         self.finished += 1

@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 from medusa.errors import UserError
 from medusa.files import lock, write_json, write_text
+from medusa.workflow.devices import devices_for
 from medusa.workflow.jobs import Job, Pipeline
 
 WATCHED = "MEDUSA_RUN_PID"
-"""Environment variable with the process that shows the progress; without it nothing goes on in the background."""
+"""Environment variable with the process that shows the progress, as `watched_here` writes it. On its host no job
+outlives it; jobs on other hosts cannot see it and are left to the cluster, which ends them at their time limit."""
+
+
+WATCH_SECONDS = 1.0
+
+
+def watched_here() -> str:
+    """This process as `<pid>@<host>`: a number alone would name another process, or none, on another host."""
+    return f"{os.getpid()}@{socket.gethostname()}"
 
 
 def run_job(pipeline: Pipeline, name: str) -> None:
@@ -33,12 +47,15 @@ def run_job(pipeline: Pipeline, name: str) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     _tell(pipeline, job, "started")
     try:
-        with log.open("w", encoding="utf-8") as output:
-            print(job.title, file=output)
-            put_aside(job, output.write)
-            for words in job.commands:
-                print("$ python", *words, file=output, flush=True)
-                _run([sys.executable, *words], job, log)
+        log.unlink(missing_ok=True)
+        with log.open("a", encoding="utf-8") as output:  # as the commands do, so that nobody overwrites another's lines
+            say = partial(print, end="", file=output, flush=True)
+            say(f"{job.title}\n")
+            put_aside(job, say)
+            with devices_for(job, say, _refuse_to_outlive) as devices:
+                for words in job.commands:
+                    print("$ python", *words, file=output, flush=True)
+                    _run([sys.executable, *words], job, log, devices)
         missing = [path for path in job.makes if not path.exists()]
         if missing:
             raise UserError(f"{job.name}: {missing[0]} was not made; see {log}")
@@ -86,8 +103,8 @@ def _free_name(path: Path) -> Path:
     return path.with_name(f"{path.name}.{number}-old")
 
 
-def _run(command: list[str], job: Job, log: Path) -> None:
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+def _run(command: list[str], job: Job, log: Path, devices: Mapping[str, str]) -> None:
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", **devices}
     if job.threads:
         environment["OMP_NUM_THREADS"] = str(job.threads)
     with log.open("a", encoding="utf-8") as output:
@@ -96,7 +113,7 @@ def _run(command: list[str], job: Job, log: Path) -> None:
         while process.poll() is None:
             _refuse_to_outlive()
             try:
-                process.wait(timeout=1)
+                process.wait(timeout=WATCH_SECONDS)
             except subprocess.TimeoutExpired:
                 continue
     finally:
@@ -108,18 +125,44 @@ def _run(command: list[str], job: Job, log: Path) -> None:
         raise UserError(f"{job.name}: {said} (exit code {process.returncode}, log: {log})")
 
 
+def end_with_the_workflow() -> None:
+    """Let Snakemake itself, which calls this, end with the process that shows its progress.
+
+    It cancels its jobs then, on a cluster too, as it does at Ctrl-C: a workflow that nobody sees would go on submitting
+    jobs, and meet those of the next start.
+    """
+
+    def watch() -> None:
+        while _workflow_lives():
+            time.sleep(WATCH_SECONDS)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(30 * WATCH_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)  # in a shell's background SIGINT is ignored; this submits nothing more
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _refuse_to_outlive() -> None:
-    watched = os.environ.get(WATCHED)
-    if watched is None:
-        return
+    if not _workflow_lives():
+        raise UserError("the workflow was killed; run the same command again to go on")
+
+
+def _workflow_lives() -> bool:
+    """Whether the process that shows the progress is there, as far as this host can know."""
+    watched, _, host = os.environ.get(WATCHED, "").partition("@")
+    if not watched or host not in ("", socket.gethostname()):
+        return True
     try:
         os.kill(int(watched), 0)
-    except ProcessLookupError:
-        raise UserError("the workflow was killed; run the same command again to go on") from None
+    except (ProcessLookupError, PermissionError):  # the second: its number is another user's process now
+        return False
+    return True
 
 
 def _tell(pipeline: Pipeline, job: Job, event: str, **details: object) -> None:
-    """One line; written at once, so lines of jobs that run side by side do not mix."""
+    """One line in the job's own file."""
     line = json.dumps({"job": job.name, "event": event, **details}, ensure_ascii=False) + "\n"
-    with pipeline.events.open("a", encoding="utf-8") as file:
+    path = pipeline.events / f"{job.name}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
         file.write(line)

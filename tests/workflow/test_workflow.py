@@ -118,8 +118,8 @@ def would_run(folder: Path, pipeline: str = "configs/pipeline.yaml") -> dict[str
 
 def events(folder: Path, kind: str) -> list[str]:
     """Jobs of the last run that started, finished or failed, sorted."""
-    file = folder / "runs/tiny/workflow/events.jsonl"
-    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    files = (folder / "runs/tiny/workflow/events").rglob("*.jsonl")
+    lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
     return sorted(row["job"] for row in map(json.loads, lines) if row["event"] == kind)
 
 
