@@ -19,7 +19,7 @@ import torch
 
 from medusa.config.schema import TranscribeConfig
 from medusa.corpora.labels import read_labels, utterance_id
-from medusa.device import prepare_device
+from medusa.device import describe_device, prepare_device
 from medusa.errors import UserError
 from medusa.features.fill import fill, raise_failures, tell_left, write_failures
 from medusa.features.parts import WHOLE, Part, hold
@@ -29,6 +29,7 @@ from medusa.features.sources import Recordings
 from medusa.features.whisper_faster import FasterWhisperRecognizer
 from medusa.features.whisper_transformers import TransformersRecognizer
 from medusa.files import read_json, write_csv, write_json
+from medusa.provenance import write_provenance
 
 SCHEMA_VERSION = 2
 
@@ -70,6 +71,8 @@ def transcribe(config: TranscribeConfig, part: Part = WHOLE) -> Path:
             left = tell_left(shards)
             if not left:
                 _write_transcripts(path, shards, files)
+                settings = config.model_dump(mode="json")
+                write_provenance(parts, settings, [config.paths.labels], describe_device(device))
     raise_failures(report, shards.own_utterances, failures)
     return parts if left else path
 

@@ -1,5 +1,6 @@
 """Transcription by a tiny Whisper with random weights and windows of one second."""
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -96,6 +97,9 @@ def test_transcripts_are_the_likeliest_tokens_of_each_clip(corpus: Path, whisper
     assert list(table["Transcript"]) == expected
     assert len(set(expected)) > 2
     assert len({len(text) for text in expected}) > 2
+    made_by = json.loads((corpus / "transcripts.parts/provenance.json").read_text(encoding="utf-8"))
+    labels = hashlib.sha256((corpus / "labels.csv").read_bytes()).hexdigest()
+    assert [one["sha256"] for one in made_by["inputs"]] == [labels]
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 5])
