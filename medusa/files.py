@@ -105,13 +105,13 @@ def read_json(path: Path, remedy: str = "delete it to have it made again") -> di
     try:
         value = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
+        raise UserError(f"{path}: no such file; run the step that makes it first") from None
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; expected a JSON file") from None
     except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, a number too long, or nested too deeply
         raise UserError(f"{path}: not readable as JSON ({error}); {remedy}") from None
     if not isinstance(value, dict):
-        raise UserError(f"{path}: expected a JSON object, found {type(value).__name__}")
+        raise UserError(f"{path}: expected a JSON object, found {type(value).__name__}; {remedy}")
     return value
 
 
@@ -149,9 +149,16 @@ def read_csv(path: Path, remedy: str = "check the path") -> pd.DataFrame:
 
 
 def sha256(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Hex SHA-256 of a file's bytes.
+
+    Raises:
+        UserError: there is no such file.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run the step that makes it first") from None
 
 
 @contextlib.contextmanager

@@ -102,7 +102,10 @@ def raise_failures(report: Path, files: Mapping[str, str], failures: Mapping[str
             f"{report}: none of {len(files)} clips could be done; the first: {next(iter(failures.values()))}"
         )
     if failures:
-        raise PartlyDone(f"{len(failures)} of {len(files)} clips failed, the rest is done; see {report}")
+        first = next(iter(failures.values()))
+        raise PartlyDone(
+            f"{len(failures)} of {len(files)} clips failed, the rest is done; see {report} (the first: {first})"
+        )
 
 
 class _Speed:

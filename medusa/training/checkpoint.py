@@ -51,7 +51,7 @@ class RunDirectory:
     def finished(self) -> bool:
         """Whether training here has come to its end."""
         state = self.path / "last" / "state.json"
-        return state.exists() and bool(read_json(state)["finished"])
+        return state.exists() and bool(read_json(state).get("finished"))
 
     def save(self, name: str, model: nn.Module, optimizer: torch.optim.Optimizer, state: TrainingState) -> None:
         """Replace the checkpoint `name` ("last" or "best") as a whole."""
@@ -100,16 +100,18 @@ class RunDirectory:
         if not last.is_dir():
             return TrainingState()
         state = self._read_state()
-        load_weights(model, last)
-        _load_optimizer(model, optimizer, read_tensors(last / "optimizer.safetensors"))
         if not (self.path / "best" / "model.safetensors").exists():
             raise UserError(f"{self.path / 'best'}: the best weights are gone; delete {self.path} and train again")
+        load_weights(model, last)
+        _load_optimizer(model, optimizer, last / "optimizer.safetensors")
         return state
 
     def _read_state(self) -> TrainingState:
         """`last/state.json` with the rows of metrics.jsonl up to it."""
-        file = self.path / "last" / "state.json"
-        saved = read_json(file)
+        file, again = self.path / "last" / "state.json", f"delete {self.path} and train again"
+        if not file.exists():
+            raise UserError(f"{file}: gone, though its folder is there; {again}")
+        saved = read_json(file, again)
         try:
             if saved.pop("schema") != SCHEMA:
                 raise ValueError(f"written by another version, this one reads schema {SCHEMA}")
@@ -119,9 +121,7 @@ class RunDirectory:
             if state.epoch + 1 != len(state.history):
                 raise ValueError("metrics.jsonl lacks epochs")
         except (OSError, KeyError, TypeError, ValueError) as error:
-            raise UserError(
-                f"{file}: not a state to go on from ({error}); delete {self.path} and train again"
-            ) from None
+            raise UserError(f"{file}: not a state to go on from ({error}); {again}") from None
         return state
 
 
@@ -219,10 +219,19 @@ def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> di
     }
 
 
-def _load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+def _load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, file: Path) -> None:
+    """Give AdamW back what it kept of each parameter; a checkpoint is written after a step, so it kept something."""
+    tensors = read_tensors(file)
     for name, parameter in model.named_parameters():
-        keys = [key for key in tensors if key.rpartition("/")[0] == name]
-        optimizer.state[parameter] = {key.rpartition("/")[2]: tensors[key].to(parameter.device) for key in keys}
+        optimizer.state[parameter] = {}
+        for key, wanted in (("exp_avg", parameter.shape), ("exp_avg_sq", parameter.shape), ("step", ())):
+            value = tensors.get(f"{name}/{key}")
+            if value is None or tuple(value.shape) != tuple(wanted):
+                found = "nothing" if value is None else f"a tensor of shape {tuple(value.shape)}"
+                raise UserError(
+                    f"{file}: from another architecture: {name}/{key} is {found}; delete that run and train again"
+                )
+            optimizer.state[parameter][key] = value.to(parameter.device)
 
 
 def _first_difference(there: Any, here: Any, path: Sequence[str] = ()) -> str | None:
