@@ -16,6 +16,10 @@ EXIT_INTERRUPTED = 130
 _UNPRINTABLE = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
+_LONG_WORD = re.compile(r"\S{500,}")
+"""No path or key: a cell of a file from anybody, which must not bury what is wrong with it."""
+
+
 def printable(text: str) -> str:
     r"""The text, with what a terminal would obey or cannot show as escapes; line ends and tabs stay.
 
@@ -43,7 +47,7 @@ class UserError(Exception):
     exit_code = EXIT_USER_ERROR
 
     def __init__(self, message: str) -> None:
-        super().__init__(printable(message))
+        super().__init__(_LONG_WORD.sub(lambda found: f"{found[0][:200]}…{found[0][-200:]}", printable(message)))
 
 
 class PartlyDone(UserError):

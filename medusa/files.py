@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import hashlib
 import json
 import os
@@ -116,8 +117,27 @@ def read_json(path: Path, remedy: str = "delete it to have it made again") -> di
 
 
 def write_csv(path: Path, table: pd.DataFrame, float_format: str | None = None) -> None:
-    """Write a table as CSV (UTF-8, no index, Unix line ends) atomically."""
-    write_text(path, table.to_csv(index=False, lineterminator="\n", float_format=float_format))
+    """Write a table as CSV (UTF-8, no index, Unix line ends) atomically; `read_csv` gives back every cell as it is.
+
+    For what programs join by its text: labels, transcripts, posteriors. Lists for people: `write_list`.
+    """
+    text = table.to_csv(index=False, lineterminator="\n", float_format=float_format)
+    if "\r" in text:  # which Python's csv leaves unquoted, and every reader takes for a line's end
+        text = table.to_csv(index=False, lineterminator="\n", float_format=float_format, quoting=csv.QUOTE_ALL)
+    write_text(path, text)
+
+
+def write_list(path: Path, table: pd.DataFrame) -> None:
+    """Write a table that people open, in a spreadsheet perhaps, as `write_csv` but with all text `inert`."""
+    write_csv(path, table.map(inert))
+
+
+def inert(value: Any) -> Any:
+    """A ' before text that a spreadsheet would take for a formula: it begins with = + - @, a tab or a line end.
+
+    So OWASP advises. Everything else stays as it is.
+    """
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else value
 
 
 def read_csv(path: Path, remedy: str = "check the path") -> pd.DataFrame:

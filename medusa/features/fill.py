@@ -18,7 +18,7 @@ from medusa.audio import SAMPLE_RATE
 from medusa.errors import PartlyDone, UserError
 from medusa.features.shards import ShardWriter
 from medusa.features.sources import Clip, Source
-from medusa.files import write_csv
+from medusa.files import write_list
 
 Value = TypeVar("Value")
 
@@ -85,7 +85,7 @@ def write_failures(report: Path, files: Mapping[str, str], failures: Mapping[str
     """Write the list of failures (`FileName,reason`), or remove it if there are none."""
     if failures:
         rows = [(files[utterance], reason) for utterance, reason in failures.items()]
-        write_csv(report, pd.DataFrame(rows, columns=["FileName", "reason"]))
+        write_list(report, pd.DataFrame(rows, columns=["FileName", "reason"]))
     else:
         report.unlink(missing_ok=True)
 
