@@ -48,7 +48,8 @@ VOTES = b"""\
 NASTY = [
     b"", b",", b'"', b"\n", b"\r", b";", b"\t", b"\0", b"\xff", b"\xef\xbb\xbf", b"\xc3", b"nan", b"inf", b"-1",
     b"1e999", b"9" * 400, b"0.5", b"-0", b"NA", b"X", b"O", b"..", b"/", b"../../a", b"=1+1", b"<script>", b"FileName",
-    b"train", b"Angry", b"Other", b"{", b"}", b"[", b"]", b": ", b"- ", b"&a", b"*a", b"!!python/object/apply:os.getpid []", b"~",
+    b"train", b"Angry", b"Other", b"{", b"}", b"[",
+    b"]", b": ", b"- ", b"&a", b"*a", b"!!python/object/apply:os.getpid []", b"~",
     b"null", b"true", b"1_0", b"0x1", "\u2028".encode(), "é".encode(), "\U0001f600".encode(), b"a" * 5000, b"A:", b"; ",
 ]  # fmt: skip
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medusa.config import load
@@ -192,6 +192,7 @@ def test_what_a_spreadsheet_would_calculate_begins_with_a_quote(tmp_path: Path, 
     assert inert(text) == f"'{text}"
 
 
+@settings(max_examples=int(os.environ.get("MEDUSA_FUZZ_CASES", "60")) // 20 + 60, deadline=None)
 @given(st.lists(st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\0")), min_size=1))
 def test_transcripts_come_back_as_they_are(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
     path = tmp_path_factory.getbasetemp() / "transcripts.csv"
