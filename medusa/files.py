@@ -26,6 +26,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     Raises:
         UserError: `path` is a folder, or its folder cannot be made.
+        OSError: it cannot be written; names `path`.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,12 +36,25 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise UserError(f"{path}: a folder, where a file is to be written; choose another path")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with naming(path):
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Makes an OSError of writing `path` name it: by itself a failed write names nothing, or a temporary name."""
+    try:
+        yield
+    except OSError as error:
+        where = os.fsdecode(error.filename or "")
+        if error.errno is not None and (not where or f"{os.sep}.{path.name}." in os.sep + where):
+            error.filename = str(path)
+        raise
 
 
 @contextlib.contextmanager
@@ -51,12 +65,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """
     finish_swap(path)
     fresh, old = path.with_name(f".{path.name}.new"), path.with_name(f".{path.name}.old")
-    fresh.mkdir(parents=True)
     try:
-        yield fresh
-        if path.exists():
-            path.rename(old)
-        fresh.rename(path)
+        with naming(path):
+            fresh.mkdir(parents=True)
+            yield fresh
+            if path.exists():
+                path.rename(old)
+            fresh.rename(path)
     finally:
         finish_swap(path)
 
@@ -185,11 +200,34 @@ def sha256(path: Path) -> str:
 def lock(directory: Path, purpose: str) -> Iterator[None]:
     """Hold `directory` for this process; the lock ends with the process, however that ends.
 
+    What processes that were killed left half written there is removed.
+
     Raises:
         UserError: another process holds it, or nothing can be written there.
     """
     with _lock(directory / ".lock", f"{directory}: another process is {purpose} here"):
+        _remove_rests(directory)
         yield
+
+
+def _remove_rests(directory: Path) -> None:
+    """Remove what processes that were killed left of `atomic_path`: it may be as large as what they wrote."""
+    if os.name != "posix":  # elsewhere one cannot ask for a process without signalling it
+        return
+    for rest in directory.rglob(".*.tmp"):
+        number = rest.name.split(".")[-2]
+        if number.isdigit() and not _alive(int(number)):
+            rest.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
 
 
 @contextlib.contextmanager
