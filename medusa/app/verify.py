@@ -148,8 +148,9 @@ def _run(path: Path) -> str:
 
 def _require_trained_with(path: Path, identity: dict[str, Any]) -> None:
     """The labels that the config names are still those of the run."""
-    kind = MetaConfig if "members" in identity else DeepSERConfig
-    labels = load_config(kind, [path / "config.yaml"]).paths.labels
+    file = [path / "config.yaml"]
+    config = load_config(MetaConfig, file) if "members" in identity else load_config(DeepSERConfig, file)
+    labels = config.paths.labels
     if labels.is_file() and sha256(labels) != identity.get("labels_sha256"):
         raise UserError(f"{labels}: not the file that {path} was trained with; put that back, or train again")
 

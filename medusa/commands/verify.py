@@ -25,10 +25,10 @@ def run(args: argparse.Namespace) -> None:
     for finding in verify(args.paths):
         if finding.problem is None:
             sound += 1
-            print(one_line(f"sound    {finding.path}: {finding.what}"))
+            print(one_line(f"sound {finding.path}: {finding.what}"))
         else:
             problems.append(finding.problem)
-            print(one_line(f"damaged  {finding.problem}"))
+            print(one_line(f"damaged {finding.problem}"))
     if problems:
         more = f" (and {len(problems) - 1} more, listed above)" if len(problems) > 1 else ""
         raise UserError(problems[0] + more)

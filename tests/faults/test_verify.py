@@ -16,6 +16,7 @@ RUN, ENSEMBLE = "runs/members/deepser", "runs/ensembles/metacls"
 TRAIN, EVAL, EVAL_META = (
     ("train_deepser.py", "member.yaml"), ("eval_deepser.py", "member.yaml"), ("eval_metacls.py", "ensemble.yaml")
 )  # fmt: skip
+W = "model.safetensors"
 FRESH = (*TRAIN, "name=fresh")
 
 
@@ -59,12 +60,11 @@ DAMAGES: dict[str, tuple[Damage, str, str, tuple[str, ...] | None]] = {
     "last weights": (flipped(f"{RUN}/last/model.safetensors"), RUN, "last/model.safetensors: damaged", TRAIN),
     "optimiser": (flipped(f"{RUN}/last/optimizer.safetensors"), RUN, "last/optimizer.safetensors: damaged", TRAIN),
     "metrics": (add(f"{RUN}/metrics.jsonl", "{"), RUN, "metrics.jsonl: not a row an epoch", TRAIN),
-    "soup": (flipped(f"{ENSEMBLE}/soup/model.safetensors", 0.9), ENSEMBLE, "soup/model.safetensors: damaged", EVAL_META),
+    "soup": (flipped(f"{ENSEMBLE}/soup/{W}", 0.9), ENSEMBLE, f"soup/{W}: damaged", EVAL_META),
     "another soup": (
         change(f"{ENSEMBLE}/soup/state.json", lambda data: data.replace(b'"seed-2/best"', b'"seed-1/best"')), ENSEMBLE,
         "soup/model.safetensors: not the mean of seed-1/best, seed-1/best", None),
-    "seed": (flipped(f"{ENSEMBLE}/seed-2/best/model.safetensors", 0.9), ENSEMBLE, "seed-2/best/model.safetensors: damaged",
-             EVAL_META),
+    "seed": (flipped(f"{ENSEMBLE}/seed-2/best/{W}", 0.9), ENSEMBLE, f"seed-2/best/{W}: damaged", EVAL_META),
     "posteriors": (change(f"{RUN}/posteriors/dev.csv", lambda data: data.replace(b"0.1", b"0.2", 1)), RUN,
                    "posteriors/dev.csv: not the file that was written", None),
     "posteriors gone": (remove(f"{ENSEMBLE}/posteriors/soup/test.csv"), ENSEMBLE, "soup/test.csv: not the file", None),
@@ -115,7 +115,7 @@ def transcribed(own: Path) -> None:
     [
         (change("new/transcripts.parts/shard-00001.json", lambda data: data[:-9]), "shard-00001.json: not readable"),
         (
-            change("new/transcripts.csv", lambda data: data.replace(b"dogs", b"cats")),
+            change("new/transcripts.csv", lambda data: data.replace(b"=1+1", b"two", 1)),
             "not what new/transcripts.parts says",
         ),
         (remove("new/transcripts.parts/shard-00000.json"), "shard-00000.json: no such file"),
