@@ -103,6 +103,13 @@ def memory_advice(advice: str) -> Iterator[None]:
         raise UserError(f"out of memory: {advice}") from None
 
 
+def os_reason(error: OSError, otherwise: str) -> str:
+    """What the system says and what to do about it, as the end of a sentence; `otherwise` where it is no matter of
+    disks or modes.
+    """
+    return f"{error.strerror}; {STORAGE_REMEDIES.get(error.errno or 0, otherwise)}"
+
+
 def command(main: Callable[..., None]) -> Callable[..., None]:
     """Turn `UserError`, a full or closed disk and used-up memory into one line on stderr and an exit code.
 
@@ -125,7 +132,7 @@ def command(main: Callable[..., None]) -> Callable[..., None]:
             if error.errno not in STORAGE_REMEDIES:
                 raise
             where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes | os.PathLike) else ""
-            _fail(f"{where}{error.strerror}; {STORAGE_REMEDIES[error.errno]}", EXIT_USER_ERROR)
+            _fail(where + os_reason(error, otherwise=""), EXIT_USER_ERROR)
         except KeyboardInterrupt as stop:
             print("stopped: what was finished is kept; the same command continues from there", file=sys.stderr)
             sys.exit(EXIT_TERMINATED if isinstance(stop, Terminated) else EXIT_INTERRUPTED)

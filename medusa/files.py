@@ -15,7 +15,9 @@ from typing import Any
 import filelock
 import pandas as pd
 
-from medusa.errors import UserError
+from medusa.errors import UserError, os_reason
+
+_ELSEWHERE = "choose another path"
 
 
 @contextlib.contextmanager
@@ -31,7 +33,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{path.parent}: cannot be made a folder ({error.strerror}); choose another path") from None
+        raise UserError(f"{path.parent}: cannot be made a folder: {os_reason(error, _ELSEWHERE)}") from None
     if path.is_dir():
         raise UserError(f"{path}: a folder, where a file is to be written; choose another path")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -123,7 +125,7 @@ def read_json(path: Path, remedy: str = "delete it to have it made again") -> di
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run the step that makes it first") from None
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; expected a JSON file") from None
+        raise UserError(f"{path}: {os_reason(error, 'expected a JSON file')}") from None
     except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, a number too long, or nested too deeply
         raise UserError(f"{path}: not readable as JSON ({error}); {remedy}") from None
     if not isinstance(value, dict):
@@ -170,7 +172,7 @@ def read_csv(path: Path, remedy: str = "check the path") -> pd.DataFrame:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; {remedy}") from None
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; expected a CSV file") from None
+        raise UserError(f"{path}: {os_reason(error, 'expected a CSV file')}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
@@ -250,14 +252,14 @@ def _lock(file: Path, refusal: str) -> Iterator[None]:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{file.parent}: cannot be made a folder ({error.strerror}); choose another path") from None
+        raise UserError(f"{file.parent}: cannot be made a folder: {os_reason(error, _ELSEWHERE)}") from None
     held = filelock.FileLock(file)
     try:
         held.acquire(timeout=0)
     except filelock.Timeout:
         raise UserError(f"{refusal}; wait for it or stop it first") from None
     except OSError as error:  # a folder that is not ours to write to, a name that is too long
-        raise UserError(f"{file}: cannot be made ({error.strerror}); choose another path") from None
+        raise UserError(f"{file}: cannot be made: {os_reason(error, _ELSEWHERE)}") from None
     try:
         yield
     finally:

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from medusa.config.schema import DeepSERConfig, ExtractConfig, MetaConfig, PipelineConfig, Section, TranscribeConfig
-from medusa.errors import UserError
+from medusa.errors import UserError, os_reason
 
 Config = TypeVar("Config", bound=Section)
 Tree = dict[str, Any]
@@ -138,7 +138,7 @@ def _read_yaml(file: Path) -> Tree:
     except FileNotFoundError:
         raise UserError(f"{file}: no such config file; check the path") from None
     except OSError as error:
-        raise UserError(f"{file}: {error.strerror}; give a YAML file, such as those in configs/") from None
+        raise UserError(f"{file}: {os_reason(error, 'give a YAML file, such as those in configs/')}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{file}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     values = _parse_yaml(text, str(file))

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from safetensors.numpy import save
 
-from medusa.errors import UserError
+from medusa.errors import UserError, os_reason
 from medusa.features.shards import ShardWriter
 from medusa.files import atomic_path, read_json
 
@@ -94,7 +94,7 @@ class FeatureStore:
         try:
             descriptor = os.open(entry.file, os.O_RDONLY)
         except OSError as error:
-            raise UserError(f"{entry.file}: {error.strerror}; {self._repair(entry)}") from None
+            raise UserError(f"{entry.file}: {os_reason(error, self._repair(entry))}") from None
         try:
             got = os.preadv(descriptor, [values.data.cast("B")], entry.offset)
         finally:
@@ -256,7 +256,7 @@ def _safetensors_entries(path: Path, dim: int) -> Iterator[tuple[str, _Entry]]:
             ends.append(end)
             yield utterance, _Entry(str(path), start + begin, frames, float16, checksums[utterance])
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; {again}") from None
+        raise UserError(f"{path}: {os_reason(error, again)}") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise damaged from None
     if size != start + max(ends):
@@ -284,7 +284,7 @@ def _npy_header(path: Path) -> tuple[tuple[int, int], int, np.dtype[Any]]:
             shape, by_columns, dtype = readers[np.lib.format.read_magic(file)](file)
             offset = file.tell()
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; copy it again") from None
+        raise UserError(f"{path}: {os_reason(error, 'copy it again')}") from None
     except (ValueError, KeyError, EOFError) as error:
         raise UserError(f"{path}: not a NumPy array file ({error}); copy it again") from None
     if len(shape) != 2 or not min(shape) or dtype.kind != "f" or by_columns:

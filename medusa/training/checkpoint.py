@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from medusa.errors import UserError
+from medusa.errors import UserError, os_reason
 from medusa.files import atomic_folder, finish_swap, lock, naming, read_json, write_json, write_text
 
 SCHEMA = 2
@@ -252,9 +252,12 @@ def require_checksum(file: Path) -> None:
 @contextlib.contextmanager
 def _readable(file: Path) -> Iterator[None]:
     try:
-        yield
+        with file.open("rb"):  # safetensors calls a file that may not be read one that is not there
+            yield
     except FileNotFoundError:
         raise UserError(f"{file}: no such file; train the run first") from None
+    except PermissionError as error:
+        raise UserError(f"{file}: {os_reason(error, 'train the run again')}") from None
     except (SafetensorError, OSError) as error:
         raise UserError(f"{file}: damaged ({error}); delete that folder and train again") from None
 
