@@ -9,7 +9,7 @@ from medusa.device import describe_device, prepare_device
 from medusa.ensemble.posteriors import write_posteriors
 from medusa.errors import command
 from medusa.metrics import accuracy, macro_f1
-from medusa.provenance import write_provenance
+from medusa.provenance import note_outputs, write_provenance
 from medusa.training.checkpoint import load_weights, require_same_config
 from medusa.training.data import FeatureExamples, make_targets
 from medusa.training.evaluate import Predictions, predict
@@ -41,6 +41,7 @@ def main() -> None:
         path = posteriors / f"{name}.csv"
         write_posteriors(path, rows, *predictions)
         print(f"{name}: {len(rows):,} rows{scores_of(rows, predictions)}: {path}")
+    note_outputs(posteriors)
 
 
 def scores_of(rows: Labels, predictions: Predictions) -> str:

@@ -13,7 +13,7 @@ from medusa.ensemble.posteriors import stack_members, write_posteriors
 from medusa.ensemble.stacking import meta_identity
 from medusa.errors import command
 from medusa.files import write_csv
-from medusa.provenance import write_provenance
+from medusa.provenance import note_outputs, write_provenance
 from medusa.training.checkpoint import require_same_config
 from medusa.training.evaluate import selection_partition
 from medusa.training.member import require_every_class
@@ -54,6 +54,7 @@ def main() -> None:
             table = table.assign(rows=name, protocol=protocol, fit_on=config.fit_on)
             write_csv(config.run_directory / "results.csv", table)
             print(table.to_string(index=False, float_format="%.4f", na_rep=""))
+    note_outputs(posteriors)
     print(f"{protocol} protocol: members were selected on {selection} rows, the figures are over {scored} rows")
     if config.fit_on == "released":
         print("fit_on: released: these figures are over rows that Stage 3 was fitted on; a diagnostic, no result")

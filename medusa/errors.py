@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import functools
 import io
+import os
 import re
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
 
 EXIT_USER_ERROR = 2
 EXIT_PARTLY_DONE = 3
 EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
+
+_AGAIN = "then run the same command again: what was finished is kept"
+STORAGE_REMEDIES = {
+    errno.ENOSPC: f"free some space, {_AGAIN}",
+    errno.EDQUOT: f"free some of your quota, {_AGAIN}",
+    errno.EFBIG: f"allow larger files (ulimit -f), {_AGAIN}",
+    errno.EROFS: "choose a path on a disk that can be written to",
+    errno.EACCES: "choose a path of your own, or have its owner let you read and write there",
+    errno.EPERM: "choose a path of your own, or have its owner let you read and write there",
+    errno.EIO: f"the disk may be failing: check it, {_AGAIN}",
+    errno.EMFILE: f"allow more open files (ulimit -n), {_AGAIN}",
+}
+"""What a user can do about a disk or a mode; any other OSError that comes this far is a mistake of ours."""
 
 
 _UNPRINTABLE = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+_LONG_WORD = re.compile(r"\S{500,}")
+"""No path or key: a cell of a file from anybody, which must not bury what is wrong with it."""
 
 
 def printable(text: str) -> str:
@@ -43,7 +67,7 @@ class UserError(Exception):
     exit_code = EXIT_USER_ERROR
 
     def __init__(self, message: str) -> None:
-        super().__init__(one_line(message))
+        super().__init__(_LONG_WORD.sub(lambda found: f"{found[0][:200]}…{found[0][-200:]}", one_line(message)))
 
 
 class PartlyDone(UserError):
@@ -52,8 +76,44 @@ class PartlyDone(UserError):
     exit_code = EXIT_PARTLY_DONE
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which a batch system sends before it kills: ends a command as Ctrl-C does."""
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether this is how Python, or torch on a CPU or a GPU, says that memory is used up."""
+    if not isinstance(error, RuntimeError):
+        return isinstance(error, MemoryError)
+    text = str(error)
+    return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in text or "out of memory" in text
+
+
+@contextlib.contextmanager
+def memory_advice(advice: str) -> Iterator[None]:
+    """Turns running out of memory into one line that ends in `advice`.
+
+    Raises:
+        UserError: memory was used up.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        raise UserError(f"out of memory: {advice}") from None
+
+
+def os_reason(error: OSError, otherwise: str) -> str:
+    """What the system says and what to do about it, as the end of a sentence; `otherwise` where it is no matter of
+    disks or modes.
+    """
+    return f"{error.strerror}; {STORAGE_REMEDIES.get(error.errno or 0, otherwise)}"
+
+
 def command(main: Callable[..., None]) -> Callable[..., None]:
-    """Turn `UserError` into one line on stderr and its exit code; Ctrl-C into a hint how to go on.
+    """Turn `UserError`, a full or closed disk and used-up memory into one line on stderr and an exit code.
+
+    Ctrl-C and SIGTERM end in a hint how to go on.
 
     A character that the terminal's encoding lacks is printed as an escape, as on stderr, and ends nothing.
     Everything else keeps its traceback: it is our mistake, not the user's.
@@ -64,12 +124,39 @@ def command(main: Callable[..., None]) -> Callable[..., None]:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")
         try:
-            main(*args, **kwargs)
+            with _terminable(), memory_advice("run it where more memory is free, or with smaller batches"):
+                main(*args, **kwargs)
         except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(error.exit_code)
-        except KeyboardInterrupt:
+            _fail(str(error), error.exit_code)
+        except OSError as error:
+            if error.errno not in STORAGE_REMEDIES:
+                raise
+            where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes | os.PathLike) else ""
+            _fail(where + os_reason(error, otherwise=""), EXIT_USER_ERROR)
+        except KeyboardInterrupt as stop:
             print("stopped: what was finished is kept; the same command continues from there", file=sys.stderr)
-            sys.exit(EXIT_INTERRUPTED)
+            sys.exit(EXIT_TERMINATED if isinstance(stop, Terminated) else EXIT_INTERRUPTED)
 
     return wrapped
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"error: {one_line(message)}", file=sys.stderr)
+    sys.exit(code)
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM raises `Terminated`; only the main thread can ask for that."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import hashlib
 import json
 import os
@@ -15,7 +16,9 @@ from typing import Any
 import filelock
 import pandas as pd
 
-from medusa.errors import UserError
+from medusa.errors import UserError, os_reason
+
+_ELSEWHERE = "choose another path"
 
 
 @contextlib.contextmanager
@@ -26,22 +29,36 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     Raises:
         UserError: `path` is a folder, or its folder cannot be made.
+        OSError: it cannot be written; names `path`.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{path.parent}: cannot be made a folder ({error.strerror}); choose another path") from None
+        raise UserError(f"{path.parent}: cannot be made a folder: {os_reason(error, _ELSEWHERE)}") from None
     if path.is_dir():
         raise UserError(f"{path}: a folder, where a file is to be written; choose another path")
     # Processes of several hosts may have the same number and write the same file.
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with naming(path):
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Makes an OSError of writing `path` name it: by itself a failed write names nothing, or a temporary name."""
+    try:
+        yield
+    except OSError as error:
+        where = os.fsdecode(error.filename or "")
+        if error.errno is not None and (not where or f"{os.sep}.{path.name}." in os.sep + where):
+            error.filename = str(path)
+        raise
 
 
 @contextlib.contextmanager
@@ -52,12 +69,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """
     finish_swap(path)
     fresh, old = path.with_name(f".{path.name}.new"), path.with_name(f".{path.name}.old")
-    fresh.mkdir(parents=True)
     try:
-        yield fresh
-        if path.exists():
-            path.rename(old)
-        fresh.rename(path)
+        with naming(path):
+            fresh.mkdir(parents=True)
+            yield fresh
+            if path.exists():
+                path.rename(old)
+            fresh.rename(path)
     finally:
         finish_swap(path)
 
@@ -107,19 +125,38 @@ def read_json(path: Path, remedy: str = "delete it to have it made again") -> di
     try:
         value = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
+        raise UserError(f"{path}: no such file; run the step that makes it first") from None
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; expected a JSON file") from None
+        raise UserError(f"{path}: {os_reason(error, 'expected a JSON file')}") from None
     except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, a number too long, or nested too deeply
         raise UserError(f"{path}: not readable as JSON ({error}); {remedy}") from None
     if not isinstance(value, dict):
-        raise UserError(f"{path}: expected a JSON object, found {type(value).__name__}")
+        raise UserError(f"{path}: expected a JSON object, found {type(value).__name__}; {remedy}")
     return value
 
 
 def write_csv(path: Path, table: pd.DataFrame, float_format: str | None = None) -> None:
-    """Write a table as CSV (UTF-8, no index, Unix line ends) atomically."""
-    write_text(path, table.to_csv(index=False, lineterminator="\n", float_format=float_format))
+    """Write a table as CSV (UTF-8, no index, Unix line ends) atomically; `read_csv` gives back every cell as it is.
+
+    For what programs join by its text: labels, transcripts, posteriors. Lists for people: `write_list`.
+    """
+    text = table.to_csv(index=False, lineterminator="\n", float_format=float_format)
+    if "\r" in text:  # which Python's csv leaves unquoted, and every reader takes for a line's end
+        text = table.to_csv(index=False, lineterminator="\n", float_format=float_format, quoting=csv.QUOTE_ALL)
+    write_text(path, text)
+
+
+def write_list(path: Path, table: pd.DataFrame) -> None:
+    """Write a table that people open, in a spreadsheet perhaps, as `write_csv` but with all text `inert`."""
+    write_csv(path, table.map(inert))
+
+
+def inert(value: Any) -> Any:
+    """A ' before text that a spreadsheet would take for a formula: it begins with = + - @, a tab or a line end.
+
+    So OWASP advises. Everything else stays as it is.
+    """
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else value
 
 
 def read_csv(path: Path, remedy: str = "check the path") -> pd.DataFrame:
@@ -137,7 +174,7 @@ def read_csv(path: Path, remedy: str = "check the path") -> pd.DataFrame:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; {remedy}") from None
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; expected a CSV file") from None
+        raise UserError(f"{path}: {os_reason(error, 'expected a CSV file')}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
@@ -151,9 +188,16 @@ def read_csv(path: Path, remedy: str = "check the path") -> pd.DataFrame:
 
 
 def sha256(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Hex SHA-256 of a file's bytes.
+
+    Raises:
+        UserError: there is no such file.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run the step that makes it first") from None
 
 
 PATIENCE_SECONDS = 10.0
@@ -164,6 +208,8 @@ PATIENCE_SECONDS = 10.0
 def lock(directory: Path, purpose: str) -> Iterator[None]:
     """Hold `directory` for this process alone; the lock ends with the process, however that ends.
 
+    What processes that were killed left half written there is removed.
+
     Raises:
         UserError: another process holds it or a part of it, or nothing can be written there.
     """
@@ -172,7 +218,28 @@ def lock(directory: Path, purpose: str) -> Iterator[None]:
         for held in directory.glob(".lock-*"):
             with _lock(held, f"{refusal} (part {held.name.removeprefix('.lock-')})"):
                 held.unlink()  # parts take theirs under the directory's lock only, so nobody is about to
+        _remove_rests(directory)
         yield
+
+
+def _remove_rests(directory: Path) -> None:
+    """Remove what processes that were killed left of `atomic_path`: it may be as large as what they wrote."""
+    if os.name != "posix":  # elsewhere one cannot ask for a process without signalling it
+        return
+    for rest in directory.rglob(".*.tmp"):
+        number = rest.name.split(".")[-2].partition("-")[0]
+        if number.isdigit() and not _alive(int(number)):
+            rest.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
 
 
 @contextlib.contextmanager
@@ -229,14 +296,14 @@ def _lock(file: Path, refusal: str, seconds: float = 0.0) -> Iterator[None]:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{file.parent}: cannot be made a folder ({error.strerror}); choose another path") from None
+        raise UserError(f"{file.parent}: cannot be made a folder: {os_reason(error, _ELSEWHERE)}") from None
     held = filelock.FileLock(file)
     try:
         held.acquire(timeout=seconds)
     except filelock.Timeout:
         raise UserError(f"{refusal}; wait for it or stop it first") from None
     except OSError as error:  # a folder that is not ours to write to, a name that is too long
-        raise UserError(f"{file}: cannot be made ({error.strerror}); choose another path") from None
+        raise UserError(f"{file}: cannot be made: {os_reason(error, _ELSEWHERE)}") from None
     try:
         yield
     finally:

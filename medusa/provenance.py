@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import medusa
-from medusa.files import sha256, write_json
+from medusa.files import read_json, sha256, write_json
 
 SCHEMA = 1
+PROVENANCE = "provenance.json"
 LIBRARIES = (
     "torch",
     "transformers",
@@ -56,7 +57,13 @@ def provenance(config: Mapping[str, Any], inputs: Sequence[Path], device: str) -
 
 def write_provenance(directory: Path, config: Mapping[str, Any], inputs: Sequence[Path], device: str) -> None:
     """Write `provenance(...)` to `directory/provenance.json`."""
-    write_json(directory / "provenance.json", provenance(config, inputs, device))
+    write_json(directory / PROVENANCE, provenance(config, inputs, device))
+
+
+def note_outputs(directory: Path) -> None:
+    """Add SHA-256 of every CSV file below `directory` to its provenance.json, by which `medusa verify` knows them."""
+    outputs = {file.relative_to(directory).as_posix(): sha256(file) for file in sorted(directory.rglob("*.csv"))}
+    write_json(directory / PROVENANCE, {**read_json(directory / PROVENANCE), "outputs": outputs})
 
 
 def _portable_name(path: Path) -> str:

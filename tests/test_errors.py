@@ -57,3 +57,10 @@ def test_what_the_terminal_cannot_show_does_not_end_a_command() -> None:
         [sys.executable, "-c", code], env=os.environ | {"PYTHONIOENCODING": "latin-1"}, capture_output=True, check=True
     )
     assert done.stdout.decode("latin-1").strip() == "géné \\U0001f600 \\udce9"
+
+
+def test_a_long_cell_of_somebodys_file_does_not_bury_the_message() -> None:
+    error = UserError(f"labels.csv, line 3: '{'a' * 5000}' is no number; mend it")
+    assert str(error).startswith("labels.csv, line 3: 'aaa")
+    assert str(error).endswith("a' is no number; mend it")
+    assert len(str(error)) < 500

@@ -20,7 +20,7 @@ from medusa.app.answers import Answer
 from medusa.app.recordings import output_names
 from medusa.app.timeline import timeline_plot
 from medusa.errors import PartlyDone, UserError, printable
-from medusa.files import atomic_path, lock_file, write_text
+from medusa.files import atomic_path, inert, lock_file, write_text
 
 Row = dict[str, Any]
 DIGITS = 6
@@ -148,22 +148,14 @@ class Predictions:
 
 
 def csv_text(rows: Sequence[Row], header: bool = True) -> str:
-    """Rows with the same keys as CSV.
-
-    Text that a spreadsheet would take for a formula (it begins with = + - @, a tab or a line end) gets a ' before it,
-    as OWASP advises; JSON lines hold it as it is.
-    """
+    """Rows with the same keys as CSV, text `inert` in a spreadsheet; JSON lines hold it as it is."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     if header:
-        writer.writerow(map(_inert, rows[0]))
+        writer.writerow(map(inert, rows[0]))
     for row in rows:
-        writer.writerow(map(_inert, row.values()))
+        writer.writerow(map(inert, row.values()))
     return file.getvalue()
-
-
-def _inert(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else value
 
 
 def _rounded(row: Row) -> Row:

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from medusa.config.schema import DeepSERConfig, ExtractConfig, MetaConfig, PipelineConfig, Section, TranscribeConfig
-from medusa.errors import UserError
+from medusa.errors import UserError, os_reason
 
 Config = TypeVar("Config", bound=Section)
 Tree = dict[str, Any]
@@ -136,9 +136,11 @@ def _read_yaml(file: Path) -> Tree:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise UserError(f"{file}: no such config file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: not readable as UTF-8 text ({error})") from None
+        raise UserError(f"{file}: no such config file; check the path") from None
+    except OSError as error:
+        raise UserError(f"{file}: {os_reason(error, 'give a YAML file, such as those in configs/')}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     values = _parse_yaml(text, str(file))
     if not isinstance(values, dict | None):
         raise UserError(f"{file}: expected `key: value` lines, found {type(values).__name__}")

@@ -39,7 +39,10 @@ def split_rows(classes: Sequence[str], groups: Sequence[str], shares: Mapping[st
     _, of_class = np.unique(np.asarray(classes, dtype=str), return_inverse=True)
     labels, of_group = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     if len(labels) < len(names):
-        raise UserError(f"{len(labels)} speakers or groups of rows cannot be split into {len(names)} partitions")
+        raise UserError(
+            f"{len(labels)} speakers or groups of rows cannot be split into {len(names)} partitions; add speakers, or "
+            "hold out fewer parts (--help: --dev, --by)"
+        )
     counts = np.zeros((len(labels), of_class.max() + 1))
     np.add.at(counts, (of_group, of_class), 1)
     # Rare classes weigh as much as frequent ones: each column is measured in shares of its class.

@@ -100,7 +100,7 @@ def read_posteriors(path: Path, emotions: Sequence[str], attributes: Sequence[st
         UserError: another label set, a missing column, a repeated utterance, a value that is no finite number, a
             negative probability, or a row of probabilities off a sum of 1 by more than 1e-3; names file and row.
     """
-    raw = read_csv(path)
+    raw = read_csv(path, remedy="predict again with the labels in use")
     if set(raw.columns) == set(AUTHORS_COLUMNS):
         raw = _from_authors(path, raw, emotions, attributes)
     _check_header(path, raw, emotions, attributes)
@@ -188,7 +188,7 @@ def _from_authors(path: Path, raw: pd.DataFrame, emotions: Sequence[str], attrib
     cells = [str(field).split(",") for field in raw["Prediction"]]
     for row, found in enumerate(cells):
         if len(found) != len(names):
-            wanted = f"{len(names)} ({len(emotions)} logits, {len(attributes)} attributes)"
+            wanted = f"{len(names)} ({len(emotions)} logits, {len(attributes)} attributes); predict again"
             raise UserError(f"{_place(path, raw, row)}, Prediction: {len(found)} values, expected {wanted}")
     values = _numbers(pd.DataFrame(cells, columns=names))
     _refuse(path, raw, ~np.isfinite(values.to_numpy()), names)

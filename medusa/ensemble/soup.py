@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 
 from medusa.errors import UserError
-from medusa.files import atomic_path, write_json
-from medusa.training.checkpoint import read_tensors
+from medusa.files import atomic_folder, write_json
+from medusa.training.checkpoint import CHECKSUMS, STATE, WEIGHTS, crc32, read_tensors, write_tensors
 
 
 def soup(state_dicts: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
@@ -31,11 +30,12 @@ def cook_soup(checkpoints: Sequence[Path], out: Path) -> None:
     Raises:
         UserError: a checkpoint is missing or differs from the others in a tensor.
     """
-    weights = soup([read_tensors(checkpoint / "model.safetensors") for checkpoint in checkpoints])
-    with atomic_path(out / "model.safetensors") as temporary:
-        save_file(weights, temporary)
+    weights = soup([read_tensors(checkpoint / WEIGHTS) for checkpoint in checkpoints])
     ingredients = [checkpoint.relative_to(out.parent).as_posix() for checkpoint in checkpoints]
-    write_json(out / "state.json", {"schema": 1, "ingredients": ingredients})
+    with atomic_folder(out) as fresh:
+        write_tensors(fresh / WEIGHTS, weights)
+        checksums = {WEIGHTS: crc32(fresh / WEIGHTS)}
+        write_json(fresh / STATE, {"schema": 1, "ingredients": ingredients, CHECKSUMS: checksums})
 
 
 def _mean(key: str, tensors: list[torch.Tensor]) -> torch.Tensor:

@@ -6,7 +6,6 @@ seed's loss: so the seeds train as they would one by one, in the same draws, in 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -95,13 +94,17 @@ def train_epoch(
 
     means = (torch.stack(losses).sum(dim=0) / order.shape[1]).T.tolist()  # of each fit, as in LossTerms
     kept = []
-    for fit, (total, emotion, attributes) in zip(fits, means, strict=True):
+    for number, (fit, (total, emotion, attributes)) in enumerate(zip(fits, means, strict=True)):
         if fit not in going:
             continue
-        if not math.isfinite(total):
+        steps = torch.stack([terms[0, number] for terms in losses]).isfinite().tolist()
+        if not (all(steps) and all(bool(weight[number].isfinite().all()) for weight in weights)):
+            step = steps.index(False) if False in steps else len(steps) - 1
+            batch = drawn[number, step * training.batch_size : (step + 1) * training.batch_size]
             raise UserError(
-                f"seed {fit.seed}: loss is not finite at epoch {epoch + 1}; the last checkpoint is kept: "
-                "lower training.learning_rate"
+                f"seed {fit.seed}: loss is not finite at epoch {epoch + 1}, step {step + 1}, utterances "
+                f"{', '.join(targets.ids[row] for row in batch)}; the last checkpoint is kept: lower "
+                "training.learning_rate"
             )
         kept.append({"loss": total, "loss_emotion": emotion, "loss_attributes": attributes, "rows": order.shape[1]})
     return kept

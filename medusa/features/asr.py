@@ -28,7 +28,7 @@ from medusa.features.shards import ShardWriter
 from medusa.features.sources import Recordings
 from medusa.features.whisper_faster import FasterWhisperRecognizer
 from medusa.features.whisper_transformers import TransformersRecognizer
-from medusa.files import read_json, write_csv, write_json
+from medusa.files import read_json, write_csv, write_json, write_list
 from medusa.provenance import write_provenance
 
 SCHEMA_VERSION = 2
@@ -141,7 +141,7 @@ def _write_refused(path: Path, transcripts: Mapping[str, Transcript]) -> dict[st
     """Write what the guards refused, by file name, or remove the list if it is empty; how many windows by guard."""
     rows = [(name, guard, text) for name, made in transcripts.items() for guard, text in made.refused]
     if rows:
-        write_csv(path, pd.DataFrame(rows, columns=["FileName", "Guard", "Text"]))
+        write_list(path, pd.DataFrame(rows, columns=["FileName", "Guard", "Text"]))
     else:
         path.unlink(missing_ok=True)
     return dict(sorted(Counter(guard for _, guard, _ in rows).items()))

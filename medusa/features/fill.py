@@ -13,14 +13,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
-import torch
 from tqdm import tqdm
 
 from medusa.audio import SAMPLE_RATE
-from medusa.errors import PartlyDone, UserError
+from medusa.errors import PartlyDone, UserError, out_of_memory
 from medusa.features.shards import ShardWriter
 from medusa.features.sources import Clip, Source
-from medusa.files import read_csv, write_csv
+from medusa.files import inert, read_csv, write_list
 
 Value = TypeVar("Value")
 
@@ -64,11 +63,16 @@ def fill(
             for batch in _batches(clips, batch_size):
                 try:
                     computed = compute([clips[utterance] for utterance in batch])
-                except torch.OutOfMemoryError:
-                    raise UserError(
-                        f"{name}: out of memory; lower batch_size (now {batch_size}) and run the same command again, "
-                        "finished shards are kept"
-                    ) from None
+                except (MemoryError, RuntimeError) as error:
+                    if not out_of_memory(error):
+                        raise
+                    if len(batch) > 1:
+                        raise UserError(
+                            f"{name}: out of memory at {len(batch)} clips, the longest {batch[0]!r}; lower batch_size "
+                            f"(now {batch_size}) and run the same command again, finished shards are kept"
+                        ) from None
+                    failed[batch[0]] = f"{batch[0]}: does not fit into memory by itself; cut the recording into pieces"
+                    continue
                 for utterance, value in zip(batch, computed, strict=True):
                     try:
                         values[utterance] = writer.storable(utterance, value)
@@ -94,15 +98,15 @@ def write_failures(report: Path, files: Mapping[str, str], own: Sequence[str], f
         failures: The reasons, of those that failed.
     """
     reasons = dict(failures)
-    tried = {files[utterance] for utterance in own}
+    tried = {inert(files[utterance]) for utterance in own}
     if report.exists():
-        utterances = {file: utterance for utterance, file in files.items()}
+        utterances = {inert(file): utterance for utterance, file in files.items()}
         for file, reason in read_csv(report)[["FileName", "reason"]].itertuples(index=False):
             if file in utterances and file not in tried:
                 reasons[utterances[file]] = reason
     if reasons:
         rows = [(files[utterance], reasons[utterance]) for utterance in sorted(reasons)]
-        write_csv(report, pd.DataFrame(rows, columns=["FileName", "reason"]))
+        write_list(report, pd.DataFrame(rows, columns=["FileName", "reason"]))
     else:
         report.unlink(missing_ok=True)
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from safetensors.numpy import save
 
-from medusa.errors import UserError
+from medusa.errors import UserError, os_reason
 from medusa.features.parts import WHOLE, Part
 from medusa.features.shards import ShardWriter
 from medusa.files import atomic_path, read_json
@@ -95,7 +95,7 @@ class FeatureStore:
         try:
             descriptor = os.open(entry.file, os.O_RDONLY)
         except OSError as error:
-            raise UserError(f"{entry.file}: {error.strerror}; {self._repair(entry)}") from None
+            raise UserError(f"{entry.file}: {os_reason(error, self._repair(entry))}") from None
         try:
             got = os.preadv(descriptor, [values.data.cast("B")], entry.offset)
         finally:
@@ -105,8 +105,13 @@ class FeatureStore:
         if utterance not in self._verified:
             if entry.crc32 is not None and zlib.crc32(values.data) != entry.crc32:
                 raise UserError(f"{entry.file}: damaged, {utterance} fails its checksum; {self._repair(entry)}")
+            if not np.isfinite(narrowed(values)).all():
+                raise UserError(
+                    f"{entry.file}: a value of {utterance} is not finite or does not fit float16 (at most 65504); "
+                    f"{self._repair(entry)}"
+                )
             self._verified.add(utterance)
-        return values if entry.dtype == np.float16 else storable(utterance, values)
+        return narrowed(values)
 
     def _entry(self, utterance: str) -> _Entry:
         entry = self._entries.get(utterance)
@@ -191,8 +196,7 @@ def storable(utterance: str, values: np.ndarray) -> np.ndarray:
     """
     if values.ndim != 2 or not len(values):
         raise UserError(f"{utterance}: no feature frame (shape {values.shape}); the recording is too short or empty")
-    with np.errstate(over="ignore", invalid="ignore"):
-        narrow = np.ascontiguousarray(values, dtype=np.float16)
+    narrow = narrowed(values)
     if not np.isfinite(narrow).all():
         worst = np.abs(values.astype(np.float64)).max()
         raise UserError(
@@ -202,13 +206,20 @@ def storable(utterance: str, values: np.ndarray) -> np.ndarray:
     return narrow
 
 
+def narrowed(values: np.ndarray) -> np.ndarray:
+    """Values as contiguous float16; infinite where they do not fit."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.ascontiguousarray(values, dtype=np.float16)
+
+
 def _read_manifest(path: Path) -> dict[str, Any]:
     manifest = read_json(path / "manifest.json")
-    if manifest.get("schema_version") != SCHEMA_VERSION or not {"name", "dim", "shards"} <= manifest.keys():
-        raise UserError(
-            f"{path / 'manifest.json'}: not a manifest of schema version {SCHEMA_VERSION}; "
-            "delete the store and extract it again"
-        )
+    again = "delete the store and extract it again"
+    if manifest.get("schema_version") != SCHEMA_VERSION:
+        raise UserError(f"{path / 'manifest.json'}: not a manifest of schema version {SCHEMA_VERSION}; {again}")
+    for key, kind in (("name", str), ("dim", int), ("shards", int)):
+        if type(manifest.get(key)) is not kind:
+            raise UserError(f"{path / 'manifest.json'}: {key}: {manifest.get(key)!r} is not {kind.__name__}; {again}")
     return manifest
 
 
@@ -225,7 +236,8 @@ def _shard_entries(path: Path, manifest: Mapping[str, Any]) -> Iterator[tuple[st
 
 def _safetensors_entries(path: Path, dim: int) -> Iterator[tuple[str, _Entry]]:
     """Entries of one shard, from its header; the format is 8 bytes of length, JSON, then the values."""
-    damaged = UserError(f"{path}: damaged or truncated; delete it and run extract_features.py again")
+    again = "delete it and run extract_features.py again"
+    damaged = UserError(f"{path}: damaged or truncated; {again}")
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
@@ -241,8 +253,12 @@ def _safetensors_entries(path: Path, dim: int) -> Iterator[tuple[str, _Entry]]:
             begin, end = tensor["data_offsets"]
             if tensor["dtype"] != "F16" or width != dim or end - begin != 2 * frames * width:
                 raise damaged
+            if frames < 1:
+                raise UserError(f"{path}: {utterance} has no frame; {again}")
             ends.append(end)
             yield utterance, _Entry(str(path), start + begin, frames, float16, checksums[utterance])
+    except OSError as error:
+        raise UserError(f"{path}: {os_reason(error, again)}") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise damaged from None
     if size != start + max(ends):
@@ -269,8 +285,11 @@ def _npy_header(path: Path) -> tuple[tuple[int, int], int, np.dtype[Any]]:
         with path.open("rb") as file:
             shape, by_columns, dtype = readers[np.lib.format.read_magic(file)](file)
             offset = file.tell()
+    except OSError as error:
+        raise UserError(f"{path}: {os_reason(error, 'copy it again')}") from None
     except (ValueError, KeyError, EOFError) as error:
         raise UserError(f"{path}: not a NumPy array file ({error}); copy it again") from None
     if len(shape) != 2 or not min(shape) or dtype.kind != "f" or by_columns:
-        raise UserError(f"{path}: expected floats of shape (frames, dim) in C order, found {dtype} {shape}")
+        found = f"found {dtype} {shape}; copy it again"
+        raise UserError(f"{path}: expected floats of shape (frames, dim) in C order, {found}")
     return (int(shape[0]), int(shape[1])), offset, dtype

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import re
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,11 +23,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from medusa.errors import UserError
-from medusa.files import atomic_folder, finish_swap, lock, read_json, write_json, write_text
+from medusa.errors import UserError, os_reason
+from medusa.files import atomic_folder, finish_swap, lock, naming, read_json, write_json, write_text
 
 SCHEMA = 2
 IDENTITY = "identity.json"
+WEIGHTS, OPTIMIZER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
+CHECKSUMS = "crc32"
+"""Key of a checkpoint's state: by file, what its bytes add up to."""
 
 
 @dataclass
@@ -50,17 +56,18 @@ class RunDirectory:
     @property
     def finished(self) -> bool:
         """Whether training here has come to its end."""
-        state = self.path / "last" / "state.json"
-        return state.exists() and bool(read_json(state)["finished"])
+        state = self.path / "last" / STATE
+        return state.exists() and bool(read_json(state).get("finished"))
 
     def save(self, name: str, model: nn.Module, optimizer: torch.optim.Optimizer, state: TrainingState) -> None:
         """Replace the checkpoint `name` ("last" or "best") as a whole."""
         weights = {key: value.contiguous() for key, value in model.state_dict().items()}
         summary = {key: value for key, value in asdict(state).items() if key != "history"}
         with atomic_folder(self.path / name) as fresh:
-            save_file(weights, fresh / "model.safetensors")
-            save_file(_optimizer_tensors(model, optimizer), fresh / "optimizer.safetensors")
-            write_json(fresh / "state.json", {"schema": SCHEMA, **summary})
+            write_tensors(fresh / WEIGHTS, weights)
+            write_tensors(fresh / OPTIMIZER, _optimizer_tensors(model, optimizer))
+            checksums = {file: crc32(fresh / file) for file in (WEIGHTS, OPTIMIZER)}
+            write_json(fresh / STATE, {"schema": SCHEMA, **summary, CHECKSUMS: checksums})
 
     def keep(self, model: nn.Module, optimizer: torch.optim.Optimizer, state: TrainingState, improved: bool) -> None:
         """Save an epoch: as "last", and as "best" before that if it is."""
@@ -74,7 +81,8 @@ class RunDirectory:
         write_text(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in state.history))
         rate = state.history[-1]["rows"] / seconds
         timing = {"epoch": state.epoch, "seconds": round(seconds, 3), "utterances_per_second": round(rate, 1)}
-        with (self.path / "timings.jsonl").open("a", encoding="utf-8") as file:
+        timings = self.path / "timings.jsonl"
+        with naming(timings), timings.open("a", encoding="utf-8") as file:
             file.write(json.dumps(timing) + "\n")
         if self._events is None:
             # Events an earlier, killed process wrote for this epoch or later ones are void.
@@ -100,17 +108,20 @@ class RunDirectory:
         if not last.is_dir():
             return TrainingState()
         state = self._read_state()
-        load_weights(model, last)
-        _load_optimizer(model, optimizer, read_tensors(last / "optimizer.safetensors"))
-        if not (self.path / "best" / "model.safetensors").exists():
+        if not (self.path / "best" / WEIGHTS).exists():
             raise UserError(f"{self.path / 'best'}: the best weights are gone; delete {self.path} and train again")
+        load_weights(model, last)
+        _load_optimizer(model, optimizer, last / OPTIMIZER)
         return state
 
     def _read_state(self) -> TrainingState:
         """`last/state.json` with the rows of metrics.jsonl up to it."""
-        file = self.path / "last" / "state.json"
-        saved = read_json(file)
+        file, again = self.path / "last" / STATE, f"delete {self.path} and train again"
+        if not file.exists():
+            raise UserError(f"{file}: gone, though its folder is there; {again}")
+        saved = read_json(file, again)
         try:
+            saved.pop(CHECKSUMS, None)
             if saved.pop("schema") != SCHEMA:
                 raise ValueError(f"written by another version, this one reads schema {SCHEMA}")
             lines = (self.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
@@ -119,9 +130,7 @@ class RunDirectory:
             if state.epoch + 1 != len(state.history):
                 raise ValueError("metrics.jsonl lacks epochs")
         except (OSError, KeyError, TypeError, ValueError) as error:
-            raise UserError(
-                f"{file}: not a state to go on from ({error}); delete {self.path} and train again"
-            ) from None
+            raise UserError(f"{file}: not a state to go on from ({error}); {again}") from None
         return state
 
 
@@ -168,7 +177,7 @@ def load_weights(model: nn.Module, checkpoint: Path) -> None:
         UserError: missing, damaged, or from another architecture (names the first differing tensor).
     """
     require_architecture(model, checkpoint)
-    model.load_state_dict(read_tensors(checkpoint / "model.safetensors"))
+    model.load_state_dict(read_tensors(checkpoint / WEIGHTS))
 
 
 def require_architecture(model: nn.Module, checkpoint: Path) -> None:
@@ -177,7 +186,7 @@ def require_architecture(model: nn.Module, checkpoint: Path) -> None:
     Raises:
         UserError: as `load_weights`.
     """
-    file = checkpoint / "model.safetensors"
+    file = checkpoint / WEIGHTS
     with _readable(file), safe_open(file, "pt") as stored:
         shapes = {key: tuple(stored.get_slice(key).get_shape()) for key in stored.keys()}  # noqa: SIM118
     expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
@@ -191,21 +200,64 @@ def require_architecture(model: nn.Module, checkpoint: Path) -> None:
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file.
+    """The tensors of a safetensors file, whose bytes must be those that the state.json beside it was written with.
 
     Raises:
         UserError: missing or damaged.
     """
+    require_checksum(file)
     with _readable(file):
         return load_file(file)
+
+
+def write_tensors(file: Path, tensors: dict[str, Tensor]) -> None:
+    """Write a safetensors file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    try:
+        save_file(tensors, file)
+    except SafetensorError as error:
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(file)) from None
+
+
+def crc32(file: Path) -> int:
+    """CRC-32 of a file's bytes."""
+    checksum = 0
+    with file.open("rb") as opened:
+        while block := opened.read(2**24):
+            checksum = zlib.crc32(block, checksum)
+    return checksum
+
+
+def require_checksum(file: Path) -> None:
+    """Compare a tensor file with the checksum in the state.json beside it, if there is one.
+
+    Raises:
+        UserError: they differ.
+    """
+    state = file.with_name(STATE)
+    if not (state.is_file() and file.is_file()):
+        return
+    checksums = read_json(state).get(CHECKSUMS)
+    wanted = checksums.get(file.name) if isinstance(checksums, dict) else None
+    if wanted is not None and crc32(file) != wanted:
+        raise UserError(f"{file}: damaged (fails its checksum); delete that folder and train again")
 
 
 @contextlib.contextmanager
 def _readable(file: Path) -> Iterator[None]:
     try:
-        yield
+        with file.open("rb"):  # safetensors calls a file that may not be read one that is not there
+            yield
     except FileNotFoundError:
         raise UserError(f"{file}: no such file; train the run first") from None
+    except PermissionError as error:
+        raise UserError(f"{file}: {os_reason(error, 'train the run again')}") from None
     except (SafetensorError, OSError) as error:
         raise UserError(f"{file}: damaged ({error}); delete that folder and train again") from None
 
@@ -219,10 +271,19 @@ def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> di
     }
 
 
-def _load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+def _load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, file: Path) -> None:
+    """Give AdamW back what it kept of each parameter; a checkpoint is written after a step, so it kept something."""
+    tensors = read_tensors(file)
     for name, parameter in model.named_parameters():
-        keys = [key for key in tensors if key.rpartition("/")[0] == name]
-        optimizer.state[parameter] = {key.rpartition("/")[2]: tensors[key].to(parameter.device) for key in keys}
+        optimizer.state[parameter] = {}
+        for key, wanted in (("exp_avg", parameter.shape), ("exp_avg_sq", parameter.shape), ("step", ())):
+            value = tensors.get(f"{name}/{key}")
+            if value is None or tuple(value.shape) != tuple(wanted):
+                found = "nothing" if value is None else f"a tensor of shape {tuple(value.shape)}"
+                raise UserError(
+                    f"{file}: from another architecture: {name}/{key} is {found}; delete that run and train again"
+                )
+            optimizer.state[parameter][key] = value.to(parameter.device)
 
 
 def _first_difference(there: Any, here: Any, path: Sequence[str] = ()) -> str | None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from medusa.corpora.labels import Labels
+from medusa.errors import memory_advice
 from medusa.metrics import balanced_macro_f1
 from medusa.models.prediction import Predictor
 from medusa.training.data import Examples, Targets, batches
@@ -34,13 +35,15 @@ def predict(model: Predictor, examples: Examples, batch_size: int, bf16: bool = 
     order = np.argsort(examples.lengths, kind="stable")[::-1]  # longest first: where memory is short, it shows at once
     rows_of = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     loaded = batches(examples, rows_of, pin=device.type == "cuda")
-    for (batch,) in tqdm(
+    progress = tqdm(
         loaded, desc=show, total=len(rows_of), unit="batch", leave=False, disable=None if show else True
-    ):
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            prediction = model(*batch.to(device).inputs)
-        probabilities.append(prediction.logits.float().softmax(dim=-1))
-        attributes.append(prediction.attributes.float())
+    )  # fmt: skip
+    with memory_advice(f"{batch_size} utterances at a time do not fit; use --device cpu, or where more memory is free"):
+        for (batch,) in progress:
+            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+                prediction = model(*batch.to(device).inputs)
+            probabilities.append(prediction.logits.float().softmax(dim=-1))
+            attributes.append(prediction.attributes.float())
     return Predictions(_in_rows(probabilities, order), _in_rows(attributes, order))
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from medusa.errors import UserError
+from medusa.errors import UserError, memory_advice
 from medusa.models.mixup import draw_mixing, mix
 from medusa.models.prediction import Predictor
 from medusa.training.checkpoint import RunDirectory, TrainingState
@@ -95,9 +95,9 @@ def fit(
         model.parameters(), lr=recipe.stages[0].learning_rate, weight_decay=recipe.weight_decay, fused=True
     )
     state = run.resume(model, optimizer)
-    left = () if state.finished else run_epochs(model, optimizer, examples, recipe, state.epoch + 1)
+    left = iter(()) if state.finished else run_epochs(model, optimizer, examples, recipe, state.epoch + 1)
     try:
-        for epoch, losses, seconds in left:
+        for epoch, losses, seconds in _advised(left, recipe):
             row = {"epoch": epoch, "stage": recipe.stage_at(epoch).number, **losses}
             improved = note_epoch(state, row, select(), recipe.max_epochs, patience)
             run.record(state, seconds)
@@ -109,6 +109,18 @@ def fit(
     finally:
         run.close()
     return state
+
+
+def _advised(
+    epochs: Iterator[tuple[int, dict[str, float], float]], recipe: Recipe
+) -> Iterator[tuple[int, dict[str, float], float]]:
+    """The same epochs; out of memory, the error names what to lower."""
+    advice = (
+        f"raise training.accumulation_steps (now {recipe.accumulation_steps}: a batch in so many parts) or lower "
+        f"training.batch_size (now {recipe.batch_size}), under another name or variant; finished epochs are kept"
+    )
+    with memory_advice(advice):
+        yield from epochs
 
 
 def note_epoch(
@@ -189,15 +201,19 @@ def run_epochs(
 
         # 3. Report; a loss that is not finite ends the run before anything of this epoch is kept.
         summed = torch.stack(losses).cpu()
-        _refuse_non_finite(summed, epoch, rows_of, examples)
+        _refuse_non_finite(summed, model, epoch, rows_of, examples)
         total, emotion, attributes = (summed.sum(dim=0) / len(order)).tolist()
         means = {"loss": total, "loss_emotion": emotion, "loss_attributes": attributes, "rows": len(order)}
         yield epoch, means, time.perf_counter() - started
 
 
-def _refuse_non_finite(losses: Tensor, epoch: int, rows_of: Sequence[np.ndarray], examples: Examples) -> None:
-    """Losses: (steps, 3)."""
+def _refuse_non_finite(
+    losses: Tensor, model: Predictor, epoch: int, rows_of: Sequence[np.ndarray], examples: Examples
+) -> None:
+    """Losses: (steps, 3). The weights show what the last step did, after which no loss was computed."""
     bad = (~losses.isfinite().all(dim=1)).nonzero().flatten().tolist()
+    if not bad and not all(bool(weight.isfinite().all()) for weight in model.parameters()):
+        bad = [len(losses) - 1]
     if bad:
         ids = [examples.targets.ids[row] for row in rows_of[bad[0]]]
         raise UserError(

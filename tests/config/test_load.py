@@ -171,7 +171,7 @@ def test_values_that_are_not_allowed(tmp_path: Path, text: str, key: str, value:
         ("deepser: 5", "c.yaml: deepser: expected `key: value` lines below it"),
         ("base: c.yaml", "c.yaml: base: leads back to this file; a config cannot be its own base"),
         ("base: [a.yaml]", "c.yaml: base: ['a.yaml'] is not a path to a YAML file"),
-        ("base: d.yaml", "d.yaml: no such config file"),
+        ("base: d.yaml", "d.yaml: no such config file; check the path"),
     ],
 )
 def test_keys_and_files_that_are_not_allowed(tmp_path: Path, text: str, expected: str) -> None:
@@ -241,10 +241,10 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
             load_config(DeepSERConfig, [path])
         return str(error.value)
 
-    assert problem(tmp_path / "none.yaml") == f"{tmp_path / 'none.yaml'}: no such config file"
+    assert problem(tmp_path / "none.yaml") == f"{tmp_path / 'none.yaml'}: no such config file; check the path"
     (tmp_path / "latin1.yaml").write_bytes("name: é".encode("latin-1"))
-    assert problem(tmp_path / "latin1.yaml").startswith(f"{tmp_path / 'latin1.yaml'}: not readable as UTF-8 text (")
-    assert problem(tmp_path).startswith(f"{tmp_path}: not readable as UTF-8 text (")
+    assert problem(tmp_path / "latin1.yaml") == f"{tmp_path / 'latin1.yaml'}: not UTF-8 text (byte 6); save it as UTF-8"
+    assert problem(tmp_path) == f"{tmp_path}: Is a directory; give a YAML file, such as those in configs/"
     one, _ = write(tmp_path, one="base: two.yaml", two="base: one.yaml")
     assert problem(one) == f"{one}: base: leads back to this file; a config cannot be its own base"
 

@@ -71,6 +71,8 @@ def test_a_damaged_or_foreign_state_is_one_line(tmp_path: Path, state: str, prob
 def test_best_weights_that_are_gone_are_missed(tmp_path: Path) -> None:
     model = torch.nn.Linear(2, 2)
     optimizer = torch.optim.AdamW(model.parameters())
+    torch.autograd.backward(model(torch.ones(1, 2)).sum())
+    optimizer.step()
     run = RunDirectory(tmp_path)
     row = {"epoch": 0, "rows": 4}
     state = TrainingState(epoch=0, best_epoch=0, best_score=0.5, finished=True, history=[row])

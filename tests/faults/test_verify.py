@@ -1,0 +1,142 @@
+"""`python -m medusa verify` finds what is damaged, and so does reading it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.faults.workspace import Damage, add, array, call, change, put, remove
+from tests.features.tiny_whisper import write_whisper
+
+STORE, NPY = "samples/features/speech", "samples/features/text-npy"
+RUN, ENSEMBLE = "runs/members/deepser", "runs/ensembles/metacls"
+TRAIN, EVAL, EVAL_META = (
+    ("train_deepser.py", "member.yaml"), ("eval_deepser.py", "member.yaml"), ("eval_metacls.py", "ensemble.yaml")
+)  # fmt: skip
+W = "model.safetensors"
+FRESH = (*TRAIN, "name=fresh")
+
+
+def flipped(file: str, place: float = 0.6) -> Damage:
+    """Flip one bit of a byte, that share of the way through the file."""
+
+    def flip(data: bytes) -> bytes:
+        at = int(place * len(data))
+        return data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :]
+
+    return change(file, flip)
+
+
+def test_what_was_written_is_sound(own: Path) -> None:
+    done = call(own, "medusa", "verify", "samples", "corpus", "runs")
+    assert (done.code, done.err) == (0, "")
+    for line in (
+        "sound samples/features/speech: feature store of 128 utterances",
+        "sound samples/features/text-npy: feature store of 128 utterances",
+        "sound samples/labels.csv: labels of 128 utterances",
+        "sound corpus/features/logmel: feature store of 5 utterances",
+        "sound runs/members/deepser: run of 2 epochs, 4 files of posteriors",
+        "sound runs/ensembles/metacls: run of 2 seeds, 20 files of posteriors",
+    ):
+        assert line in done.out.splitlines()
+    assert done.out.splitlines()[-1] == "8 of 8 are as they were written"
+
+
+DAMAGES: dict[str, tuple[Damage, str, str, tuple[str, ...] | None]] = {
+    # what is done, the place to verify, what names it, the command whose reading finds it as well
+    "shard, bits": (flipped(f"{STORE}/shard-00000.safetensors"), STORE, "shard-00000.safetensors: damaged", FRESH),
+    "shard, header": (flipped(f"{STORE}/shard-00000.safetensors", 0.05), STORE, "shard-00000.safetensors", FRESH),
+    "shard, cut": (change(f"{STORE}/shard-00000.safetensors", lambda data: data[:-1]), STORE, "shard-00000", FRESH),
+    "shard, gone": (remove(f"{STORE}/shard-00001.safetensors"), STORE, "incomplete, 1 of 2 shards", FRESH),
+    "manifest": (put(f"{STORE}/manifest.json", "{}"), STORE, "manifest.json: not a manifest", FRESH),
+    "array, cut": (change(f"{NPY}/MSP-PODCAST_0121_0039.npy", lambda data: data[:-1]), NPY, "0039.npy: truncated",
+                   ("train_deepser.py", "npy.yaml")),
+    "array, NaN": (array(f"{NPY}/MSP-PODCAST_0121_0039.npy", np.full((2, 8), np.nan, np.float32)), NPY, "not finite",
+                   ("train_deepser.py", "npy.yaml")),
+    "best weights": (flipped(f"{RUN}/best/model.safetensors"), RUN, "best/model.safetensors: damaged", EVAL),
+    "last weights": (flipped(f"{RUN}/last/model.safetensors"), RUN, "last/model.safetensors: damaged", TRAIN),
+    "optimiser": (flipped(f"{RUN}/last/optimizer.safetensors"), RUN, "last/optimizer.safetensors: damaged", TRAIN),
+    "metrics": (add(f"{RUN}/metrics.jsonl", "{"), RUN, "metrics.jsonl: not a row an epoch", TRAIN),
+    "soup": (flipped(f"{ENSEMBLE}/soup/{W}", 0.9), ENSEMBLE, f"soup/{W}: damaged", EVAL_META),
+    "another soup": (
+        change(f"{ENSEMBLE}/soup/state.json", lambda data: data.replace(b'"seed-2/best"', b'"seed-1/best"')), ENSEMBLE,
+        "soup/model.safetensors: not the mean of seed-1/best, seed-1/best", None),
+    "seed": (flipped(f"{ENSEMBLE}/seed-2/best/{W}", 0.9), ENSEMBLE, f"seed-2/best/{W}: damaged", EVAL_META),
+    "posteriors": (change(f"{RUN}/posteriors/dev.csv", lambda data: data.replace(b"0.1", b"0.2", 1)), RUN,
+                   "posteriors/dev.csv: not the file that was written", None),
+    "posteriors gone": (remove(f"{ENSEMBLE}/posteriors/soup/test.csv"), ENSEMBLE, "soup/test.csv: not the file", None),
+    "half an evaluation": (
+        change(f"{RUN}/posteriors/provenance.json", lambda data: data.replace(b"outputs", b"output")), RUN,
+        "posteriors: not written to the end; run the eval script again", None),
+    "labels": (flipped("samples/labels.csv", 0.5), "runs/members", "samples/labels.csv", EVAL),
+    "labels of text": (put("samples/labels.csv", "no labels"), "samples", "labels.csv", EVAL),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_damage_is_found_by_verify_and_by_reading(own: Path, name: str) -> None:
+    damage, place, named, reading = DAMAGES[name]
+    damage(own)
+    done = call(own, "medusa", "verify", place)
+    assert done.code == 2, done
+    assert done.err.startswith("error: ")
+    assert named in done.err
+    assert done.err.count("\n") == 1
+    if reading is not None:
+        assert call(own, *reading).code == 2
+
+
+def test_every_thing_is_looked_at_though_one_is_damaged(own: Path) -> None:
+    flipped(f"{STORE}/shard-00000.safetensors")(own)
+    flipped("samples/features/text/shard-00001.safetensors")(own)
+    done = call(own, "medusa", "verify", "samples", "runs")
+    assert done.code == 2
+    assert "(and 1 more, listed above)" in done.err
+    assert [line.split()[0] for line in done.out.splitlines()].count("damaged") == 2
+    assert "sound runs/members/deepser" in done.out
+
+
+def transcribed(own: Path) -> None:
+    write_whisper(own / "whisper")
+    text = (
+        (own / "extract.yaml")
+        .read_text()
+        .replace("backbone: {kind: logmel}", "asr: {model: whisper, max_new_tokens: 8}")
+    )
+    put("asr.yaml", text.replace("features: corpus/features", "transcripts: new/transcripts.csv"))(own)
+    assert call(own, "extract_features.py", "asr.yaml").code == 0
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        (change("new/transcripts.parts/shard-00001.json", lambda data: data[:-9]), "shard-00001.json: not readable"),
+        (
+            change("new/transcripts.csv", lambda data: data.replace(b"=1+1", b"two", 1)),
+            "not what new/transcripts.parts says",
+        ),
+        (remove("new/transcripts.parts/shard-00000.json"), "shard-00000.json: no such file"),
+    ],
+)
+def test_transcripts_are_compared_with_their_shards(own: Path, damage: Callable[[Path], object], named: str) -> None:
+    transcribed(own)
+    assert call(own, "medusa", "verify", "new").code == 0
+    before = (own / "new/transcripts.csv").read_bytes()
+    damage(own)
+    done = call(own, "medusa", "verify", "new")
+    assert done.code == 2, (before, done)
+    assert named in done.err
+    assert call(own, "extract_features.py", "asr.yaml").code == 0  # the same command mends it
+    assert (own / "new/transcripts.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("place", "said"), [("elsewhere", "no such file or folder"), ("configs", "nothing of medusa's")]
+)
+def test_what_cannot_be_verified_is_named(own: Path, place: str, said: str) -> None:
+    done = call(own, "medusa", "verify", place)
+    assert done.code == 2
+    assert f"{place}: {said}" in done.err
