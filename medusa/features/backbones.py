@@ -3,9 +3,9 @@
     backbone = load_backbone(config, device)
     backbone.features(batch)    one (frames, dim) float32 array for each waveform or text
 
-The feature of a clip never depends on the clips it is batched with, but for rounding; on a CPU not even for that.
-Speech models run one clip at a time there, whatever `batch_size` says, as fast (benchmarks/README.md), and text models
-attend step by step, so that in bf16 a corpus, a folder and a single clip give the same bits.
+The feature of a clip never depends on the clips it is batched with, but for rounding. On a CPU speech models run one clip
+at a time, whatever `batch_size` says, as fast (benchmarks/README.md), so that a corpus, a folder and a single clip give
+the same bits there; texts run in batches, whose products round by their size.
 """
 
 from __future__ import annotations
@@ -95,9 +95,7 @@ class _Pretrained(FeatureBackbone):
         self.checkpoint = open_checkpoint(str(config.backbone.model), config.backbone.revision)
         self.commit = self.checkpoint.commit
         self.dtype = torch_dtype(config.compute)
-        # Step by step, attention rounds the same with and without padding, and is as fast for so few tokens.
-        attention = {"attn_implementation": "eager"} if self.one_by_one and config.backbone.kind == "text" else {}
-        self.model: Any = load_weights(AutoModel, self.checkpoint, self.dtype, **attention)
+        self.model: Any = load_weights(AutoModel, self.checkpoint, self.dtype)
 
     def _use(self, module: Any, num_layers: int, width: int) -> None:
         """Keep `module`, the part of the model that runs, and of its layers those up to the deepest one taken."""

@@ -118,15 +118,13 @@ def from_pretrained(loader: Any, checkpoint: Checkpoint, **options: Any) -> Any:
         )
 
 
-def load_weights(loader: Any, checkpoint: Checkpoint, dtype: torch.dtype, **options: Any) -> Any:
+def load_weights(loader: Any, checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
     """The model, every weight that can reach a hidden state read from the checkpoint.
 
     Raises:
         UserError: as `from_pretrained`, or weights are missing.
     """
-    loaded, report = from_pretrained(
-        loader, checkpoint, use_safetensors=True, dtype=dtype, output_loading_info=True, **options
-    )
+    loaded, report = from_pretrained(loader, checkpoint, use_safetensors=True, dtype=dtype, output_loading_info=True)
     needed = [key for key in report["missing_keys"] if not key.startswith("pooler.") and key != "masked_spec_embed"]
     if needed or report["mismatched_keys"]:
         raise UserError(

@@ -103,7 +103,7 @@ class Examples(Protocol):
 
     targets: Targets
     lengths: np.ndarray
-    """(rows,) int64, frames of each row; rows of like length are put into one batch."""
+    """(rows, modalities) int64, frames; rows of like length are put into one batch."""
 
     def batch(self, rows: np.ndarray) -> Batch:
         """The given rows, in the given order."""
@@ -129,7 +129,7 @@ class Features(Protocol):
 
 
 class FeatureExamples:
-    """Feature sequences of one or more modalities, read from their stores when asked for; lengths add all modalities.
+    """Feature sequences of one or more modalities, read from their stores when asked for.
 
     Raises:
         UserError: an utterance has no features; names it and the store.
@@ -145,7 +145,7 @@ class FeatureExamples:
                     "extract them with the same labels file"
                 )
         frames = [[store.frames(utterance) for utterance in targets.ids] for store in stores]
-        self.lengths: np.ndarray = np.array(frames, dtype=np.int64).sum(axis=0)
+        self.lengths: np.ndarray = np.array(frames, dtype=np.int64).T
 
     def batch(self, rows: np.ndarray) -> Batch:
         """Inputs: per modality the frames of all rows, one row after the other, (all frames, D), and lengths (B,)."""

@@ -32,7 +32,8 @@ def predict(model: Predictor, examples: Examples, batch_size: int, bf16: bool = 
     device = next(model.parameters()).device
     model.eval()
     probabilities, attributes = [], []
-    order = np.argsort(examples.lengths, kind="stable")[::-1]  # longest first: where memory is short, it shows at once
+    frames = examples.lengths.sum(axis=1)
+    order = np.argsort(frames, kind="stable")[::-1]  # longest first: where memory is short, it shows at once
     rows_of = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     loaded = batches(examples, rows_of, pin=device.type == "cuda")
     progress = tqdm(

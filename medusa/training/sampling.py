@@ -53,17 +53,19 @@ POOL = 100
 """Batches whose rows are sorted by length together, at most."""
 POOLS = 8
 """Pools of an epoch, at least: in a small corpus too, a row meets others in every epoch."""
+STRIP = 3
+"""Batches of a pool, alike in their longest modality, whose rows are sorted by their shortest one."""
 
 
 def length_batches(rows: np.ndarray, lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
     """Cut an epoch's rows into batches of like length, in random order.
 
-    Stretches of the random order are sorted by length and cut; so attention computes little padding, and batches are
-    still other ones in every epoch.
+    Stretches of the random order are sorted by the longest modality (audio), within strips of them by the shortest
+    (text), and cut; so attention computes little padding in either, and batches are still other ones in every epoch.
 
     Args:
         rows: In random order.
-        lengths: Of all rows of the corpus, by row number.
+        lengths: (rows of the corpus, modalities), by row number.
         batch_size: Rows of a batch; what is left over makes a smaller one.
         seed: Of the run.
         epoch: Counted over the whole run.
@@ -73,7 +75,16 @@ def length_batches(rows: np.ndarray, lengths: np.ndarray, batch_size: int, seed:
     """
     num_batches = -(-len(rows) // batch_size)
     pool = batch_size * min(POOL, max(1, num_batches // POOLS))
-    pools = [rows[start : start + pool] for start in range(0, len(rows), pool)]
-    ordered = np.concatenate([own[np.argsort(lengths[own], kind="stable")] for own in pools])
-    cut = [ordered[start : start + batch_size] for start in range(0, len(ordered), batch_size)]
+    frames = lengths.sum(axis=0)
+    pools = _sorted_in_parts(rows, pool, lengths[:, frames.argmax()])
+    strips = [_sorted_in_parts(own, STRIP * batch_size, lengths[:, frames.argmin()]) for own in pools]
+    cut = _parts(np.concatenate([strip for own in strips for strip in own]), batch_size)
     return [cut[number] for number in generator(seed, epoch, "batches").permutation(len(cut))]
+
+
+def _parts(rows: np.ndarray, size: int) -> list[np.ndarray]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def _sorted_in_parts(rows: np.ndarray, size: int, lengths: np.ndarray) -> list[np.ndarray]:
+    return [part[np.argsort(lengths[part], kind="stable")] for part in _parts(rows, size)]

@@ -12,6 +12,7 @@ import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.backbones import WORDS, write_backbone
 from medusa.config.schema import ExtractConfig
 from medusa.errors import UserError
 from medusa.features.backbones import FeatureBackbone, load_backbone, pool_time
@@ -35,6 +36,19 @@ TEXT = [name for name, kind in KINDS.items() if kind == "text"]
 
 Checkpoint = Callable[[str], Path]
 Clips = list[np.ndarray | str]
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    """One layer of the true model's width."""
+    folders: dict[str, Path] = {}
+
+    def folder(name: str) -> Path:
+        if name not in folders:
+            folders[name] = write_backbone(tmp_path_factory.mktemp(name), name, layers=1)
+        return folders[name]
+
+    return folder
 
 
 def load(folder: Path, kind: str, **options: Any) -> FeatureBackbone:
@@ -70,15 +84,33 @@ def test_a_clip_does_not_depend_on_its_batch(checkpoint: Checkpoint, name: str) 
         np.testing.assert_allclose(other, alone, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", KINDS)
-def test_on_a_cpu_a_clip_has_the_same_bits_in_every_batch(checkpoint: Checkpoint, name: str) -> None:
-    """In bf16, where another order of adding changes the third digit."""
-    options: dict[str, Any] = {"layers": {"take": [-1]}, "compute": {"precision": "bf16"}}
+@pytest.mark.parametrize("precision", ["bf16", "float32"])
+@pytest.mark.parametrize("name", [*SPEECH, "whisper"])
+def test_on_a_cpu_a_recording_has_the_same_bits_in_every_batch(
+    checkpoint: Checkpoint, name: str, precision: str
+) -> None:
+    options: dict[str, Any] = {"layers": {"take": [-1]}, "compute": {"precision": precision}}
     one, four = (load(checkpoint(name), KINDS[name], batch_size=size, **options) for size in (1, 4))
     batch = clips(KINDS[name])
     alone = [one.features([clip])[0] for clip in batch]
     for together in (four.features(batch), four.features(batch[::-1])[::-1]):
         assert all(map(np.array_equal, together, alone))
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("bf16", 1e-2), ("float32", 1e-5)])
+@pytest.mark.parametrize("name", ["roberta", "modernbert"])
+def test_at_its_true_width_a_text_is_the_same_in_every_batch_to_rounding(
+    wide: Checkpoint, name: str, precision: str, tolerance: float
+) -> None:
+    """Where products are wide enough that their size decides the order of adding; texts as long as MSP-Podcast's."""
+    backbone = load(wide(name), "text", layers={"take": [-1]}, compute={"precision": precision}, batch_size=32)
+    draws = np.random.default_rng(0)
+    texts = [" ".join(draws.choice(WORDS, words)) for words in draws.integers(3, 46, 32)]
+    together = backbone.features(texts)
+    alone = [backbone.features([text])[0] for text in texts]
+    largest = max(np.abs(values).max() for values in alone)
+    for values, expected in zip(together, alone, strict=True):
+        np.testing.assert_allclose(values, expected, rtol=0, atol=tolerance * largest)
 
 
 @pytest.mark.parametrize("conv_bias", [False, True])

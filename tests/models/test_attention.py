@@ -32,9 +32,11 @@ def test_initial_weights_follow_torchs_distributions() -> None:
         assert ours[name].std().item() == pytest.approx(expected.std().item(), rel=0.15), name
 
 
-def test_dropout_acts_in_training_only() -> None:
+@pytest.mark.parametrize("where", ["dropout", "self_attn.dropout"])
+def test_each_dropout_acts_in_training_only(where: str) -> None:
     torch.manual_seed(0)
-    layer = TransformerLayer(8, 1, 16, dropout=0.5)
+    layer = TransformerLayer(8, 1, 16, dropout=0.0)
+    layer.get_submodule(where).p = 0.5
     x, packing = torch.randn(5, 8), Packing.of(torch.tensor([3, 2]))
     assert not torch.equal(layer(x, packing), layer(x, packing))
     layer.eval()

@@ -131,7 +131,7 @@ def test_a_batch_is_the_stores_features_one_row_after_the_other(
     labels: Labels, stores: list[FeatureStore], features: dict[str, dict[str, np.ndarray]]
 ) -> None:
     examples = FeatureExamples(make_targets(labels), stores)
-    assert examples.lengths.tolist() == [sum(FRAMES[name][row] for name in FRAMES) for row in range(5)]
+    assert examples.lengths.tolist() == [[FRAMES[name][row] for name in FRAMES] for row in range(5)]
     order = np.array([3, 0, 2])
     batch = examples.batch(order)
     values, lengths = batch.inputs
@@ -173,7 +173,7 @@ class Slow:
 
     def __init__(self, rows: int) -> None:
         self.targets = Targets([], np.zeros((rows, 1)), np.zeros((rows, 1)), np.zeros(rows))
-        self.lengths = np.ones(rows, np.int64)
+        self.lengths = np.ones((rows, 1), np.int64)
         self.asked: list[int] = []
 
     def batch(self, rows: np.ndarray) -> Batch:

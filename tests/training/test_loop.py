@@ -55,7 +55,7 @@ class Sequences:
         draws = np.random.default_rng(1)
         self.targets = random_targets(rows)
         self.values = [[draws.normal(size=(draws.integers(1, 6), DIM)) for _ in range(rows)] for _ in range(2)]
-        self.lengths = np.array([len(speech) + len(text) for speech, text in zip(*self.values, strict=True)])
+        self.lengths = np.array([[len(frames) for frames in row] for row in zip(*self.values, strict=True)])
 
     def batch(self, rows: np.ndarray) -> Batch:
         features, lengths = [], []
