@@ -63,7 +63,7 @@ test: $(INSTALLED_DEMO) ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest
 
 faults: $(INSTALLED_DEMO) ## kill it, starve it, feed it rubbish: the long ones too, hours (docs/reliability.md)
-	OMP_NUM_THREADS=1 MEDUSA_FUZZ_CASES=200000 $(BIN)/pytest tests/faults -m "" -rP
+	OMP_NUM_THREADS=1 MEDUSA_FUZZ_CASES=200000 MEDUSA_KILLS=20 $(BIN)/pytest tests/faults -m "" -rP
 
 lint: $(INSTALLED) ## check style, format and types
 	$(BIN)/ruff check .

@@ -3,9 +3,9 @@
     backbone = load_backbone(config, device)
     backbone.features(batch)    one (frames, dim) float32 array for each waveform or text
 
-The feature of a clip never depends on the clips it is batched with, but for rounding. On a CPU speech models run one clip
-at a time, whatever `batch_size` says, as fast (benchmarks/README.md), so that a corpus, a folder and a single clip give
-the same bits there; texts run in batches, whose products round by their size.
+The feature of a clip does not depend on the clips it is batched with, but for rounding. On a CPU speech models run one
+clip at a time, whatever `batch_size` says, as fast (benchmarks/README.md), so that a corpus, a folder and a single clip
+give the same bits there; texts run in batches, whose products round by their size.
 """
 
 from __future__ import annotations

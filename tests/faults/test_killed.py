@@ -1,0 +1,185 @@
+"""SIGKILL at random moments, and the same command again: every stage ends in the bytes of an untroubled run.
+
+`make test` kills each stage 3 times, `make faults` MEDUSA_KILLS times.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from medusa.files import lock
+from tests.faults.children import Child
+from tests.faults.workspace import call, contents, put, wav
+from tests.features.tiny_whisper import write_whisper
+
+KILLS = int(os.environ.get("MEDUSA_KILLS", "3"))
+CLIPS = 40
+UNIT = 2
+"""Clips of a shard."""
+
+
+class Stage(NamedTuple):
+    """A command that takes a while, what it makes below `out`, and its unit of work."""
+
+    words: tuple[str, ...]
+    locked: str
+    unit: str
+    """Pattern of the files that are written once; "" where the unit is an epoch."""
+
+
+EPOCHS = ("training.max_epochs=12", "training.patience=12")
+STAGES = {
+    "extraction": Stage(("extract_features.py", "many.yaml"), "out/logmel", "shard-*.safetensors"),
+    "transcription": Stage(("extract_features.py", "asr.yaml"), "out/transcripts.parts", "shard-*.json"),
+    "Stages 1, 2": Stage(
+        ("train_deepser.py", "member.yaml", "paths.runs=out", "training.stage1_epochs=4", *EPOCHS),
+        "out/members/deepser", ""),
+    "Stages 3, 4": Stage(("train_metacls.py", "meta.yaml", *EPOCHS), "out/ensembles/metacls", ""),
+}  # fmt: skip
+
+
+@pytest.fixture
+def busy(own: Path) -> Path:
+    """The folder with forty recordings, a recogniser, and members for an ensemble elsewhere."""
+    names = [f"{number:02d}.wav" for number in range(CLIPS)]
+    for number, name in enumerate(names):
+        samples = np.random.default_rng(number).normal(0, 3000, 8000 + 400 * number).astype(np.int16)
+        wav(f"corpus/audio/{name}", samples)(own)
+    rows = [f"{name},{1 - number % 2},{number % 2},train" for number, name in enumerate(names)]
+    put("corpus/many.csv", "\n".join(["FileName,Happy,Sad,Partition", *rows]) + "\n")(own)
+    extract = (own / "extract.yaml").read_text().replace("corpus/labels.csv", "corpus/many.csv")
+    put("many.yaml", extract.replace("corpus/features", "out"))(own)
+    write_whisper(own / "whisper")
+    transcribe = extract.replace("backbone: {kind: logmel}", "asr: {model: whisper, max_new_tokens: 8}")
+    put("asr.yaml", transcribe.replace("features: corpus/features", "transcripts: out/transcripts.csv"))(own)
+    ensemble = (own / "ensemble.yaml").read_text().replace("deepser,", "runs/members/deepser/posteriors/all.csv,")
+    put("meta.yaml", ensemble.replace("{runs: runs}", "{runs: out}"))(own)
+    parts = [(own / f"runs/members/deepser/posteriors/{name}.csv").read_text() for name in ("train", "dev", "test")]
+    lines = [parts[0], *(part.split("\n", 1)[1] for part in parts[1:])]
+    put("runs/members/deepser/posteriors/all.csv", "".join(lines))(own)
+    return own
+
+
+def kept(root: Path) -> dict[str, bytes]:
+    """What equal commands have in common: not times, TensorBoard's events, or locks."""
+    varying = ("timings.jsonl", "events.", ".")
+    found = contents(root)
+    return {name: found[name] for name in found if not any(part.startswith(varying) for part in Path(name).parts)}
+
+
+def killed_at_random(folder: Path, stage: Stage, whole_seconds: float, draw: random.Random) -> Iterator[None]:
+    """Start the command and kill it, again and again; a pause after each kill, and none once it got to its end."""
+    while True:
+        child = Child(folder, *stage.words)
+        time.sleep(draw.uniform(0, whole_seconds))
+        child.signal(signal.SIGKILL)
+        done = child.done()
+        assert done.code in (0, -signal.SIGKILL), done
+        if done.code == 0:
+            return
+        yield
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_whenever_it_is_killed_the_end_is_the_same(busy: Path, name: str) -> None:
+    stage, draw, out = STAGES[name], random.Random(name), busy / "out"
+    started = time.monotonic()
+    done = Child(busy, *stage.words).done()
+    seconds = time.monotonic() - started
+    assert done.code == 0, done
+    whole = kept(out)
+    assert len(whole) > 3
+
+    kills = 0
+    while kills < KILLS:
+        shutil.rmtree(out)
+        written: dict[str, int] = {}
+        kills_here = 0
+        for _ in killed_at_random(busy, stage, seconds, draw):
+            kills_here += 1
+            now = units(out, stage)
+            assert {file: now.get(file) for file in written} == written  # what was finished is not done again
+            written = now
+            if kills + kills_here >= KILLS:
+                break
+        last = call(busy, *stage.words)
+        assert last.code == 0, last
+        assert kept(out) == whole
+        assert {file: time_ for file, time_ in units(out, stage).items() if file in written} == written
+        for metrics in out.rglob("metrics.jsonl"):
+            epochs = [json.loads(line)["epoch"] for line in metrics.read_text().splitlines()]
+            assert epochs == list(range(12))
+            # At most one epoch is trained again for each kill.
+            times = (metrics.parent / "timings.jsonl").read_text().splitlines()
+            assert len(epochs) <= len(times) <= len(epochs) + kills_here
+        assert not list(out.rglob(".*.tmp"))
+        assert not list(out.rglob(".*.new"))
+        kills += kills_here
+
+
+def units(out: Path, stage: Stage) -> dict[str, int]:
+    """Of each finished unit of work, when it was written."""
+    return {str(file): file.stat().st_mtime_ns for file in out.rglob(stage.unit)} if stage.unit else {}
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("name", STAGES)
+def test_stopped_it_says_how_to_go_on_and_goes_on(busy: Path, name: str, number: signal.Signals, code: int) -> None:
+    stage, out = STAGES[name], busy / "out"
+    begun = stage.unit or "last/state.json"
+    child = Child(busy, *stage.words)
+    child.wait_for(lambda: next(out.rglob(begun), None) is not None)
+    child.signal(number)
+    done = child.done()
+    assert done.code == code, done
+    last = done.err.replace("\r", "\n").strip().splitlines()[-1]
+    assert last == "stopped: what was finished is kept; the same command continues from there"
+    assert "Traceback" not in done.err
+    assert not list(out.rglob(".*.tmp"))
+    assert call(busy, *stage.words).code == 0
+    resumed = kept(out)
+    shutil.rmtree(out)
+    assert call(busy, *stage.words).code == 0
+    assert kept(out) == resumed
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_second_process_is_refused(busy: Path, name: str) -> None:
+    stage = STAGES[name]
+    with lock(busy / stage.locked, "testing"):
+        before = contents(busy)
+        done = Child(busy, *stage.words).done()
+    assert done.code == 2, done
+    assert f"error: {stage.locked}: another process is " in done.err
+    assert "wait for it or stop it first" in done.err
+    assert contents(busy) == before
+
+
+def test_a_kill_while_posteriors_are_written_leaves_whole_files(busy: Path) -> None:
+    """The eval scripts have no lock and nothing to go on from: they are run again, and every file is whole."""
+    words, folder = ("eval_deepser.py", "member.yaml"), busy / "runs/members/deepser/posteriors"
+    (folder / "all.csv").unlink()
+    whole = {name: data for name, data in kept(folder).items() if name != "all.csv"}
+    child = Child(busy, *words)
+    for _ in itertools.takewhile(lambda _: child.process.is_alive(), range(3)):
+        time.sleep(0.05)
+    child.signal(signal.SIGKILL)
+    child.done()
+    found = kept(folder)
+    assert {name: found[name] for name in whole if name.endswith(".csv")} == {
+        name: data for name, data in whole.items() if name.endswith(".csv")
+    }
+    assert call(busy, *words).code == 0
+    assert kept(folder) == whole
