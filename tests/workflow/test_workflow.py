@@ -133,7 +133,7 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
 
 JOBS = {
     "demo": {
-        "weights": 1, "corpus": 1, "transcripts": 1, "features": 3, "members": 4 + 6 * 3 - 1, "ensembles": 3 + 2 + 4,
+        "weights": 1, "corpus": 1, "transcripts": 1, "features": 3, "members": 4 + 6 * 3 - 1, "ensembles": 3 + 1 + 4,
         "report": 1,
     },
     "ravdess": {
