@@ -16,6 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from medusa.config.schema import MetaConfig
 from medusa.errors import UserError
 from medusa.files import lock, read_csv
 from medusa.workflow.jobs import ROOT, STAGES, Job, Pipeline
@@ -70,9 +71,11 @@ def snakemake(pipeline: Pipeline, cores: int | None, options: Sequence[str] = ()
 
 
 def headline(pipeline: Pipeline) -> str:
-    """Class-balanced macro-F1 of every ensemble by technique, as in the report, and where the reports are."""
+    """Class-balanced macro-F1 of every ensemble but its variants by technique, as in the report; where reports are."""
     techniques = ["majority", "soft", "single", "soup"]
-    ensembles = [job for job in pipeline.jobs.values() if job.kind == "ensembles"]
+    ensembles = [
+        job for job in pipeline.jobs.values() if isinstance(job.config, MetaConfig) and job.config.variant is None
+    ]
     width = max((len(job.title) for job in ensembles), default=0)
     lines = []
     if ensembles:
