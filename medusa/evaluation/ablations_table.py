@@ -102,7 +102,7 @@ def effects_table(results: Results, found: Sequence[Effect]) -> Table:
                 one.title,
                 ", ".join(one.members),
                 signed(one.gain.value) + interval_text(one.gain),
-                signed(one.over_seeds.value) + interval_text(one.over_seeds) if len(one.by_seed) > 1 else NO_VALUE,
+                interval_text(one.over_seeds).strip(" ()") or NO_VALUE,
                 one.reading,
                 NO_VALUE if one.printed is None else signed(one.printed),
                 NO_VALUE if delta is None else signed(delta, 2),

@@ -14,6 +14,9 @@ import pandas as pd
 NO_VALUE = "–"
 """The cell of a table where there is nothing to say."""
 
+WIDE = 8
+"""A table of more columns is set smaller, so that a screen holds it."""
+
 
 @dataclass(frozen=True)
 class Text:
@@ -164,7 +167,7 @@ $sections
 STYLE = """\
 :root { color-scheme: light; --ink: #1a1a1a; --soft: #555; --line: #d5d5d5; --ours: #0072b2; --tint: #eef5fa; }
 * { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1.5rem clamp(1rem, 3vw, 2.5rem) 4rem; max-width: 1200px; background: #fff;
+body { margin: 0 auto; padding: 1.5rem clamp(1rem, 3vw, 2.5rem) 4rem; max-width: 1280px; background: #fff;
   color: var(--ink); font: 1.0625rem/1.5 system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; }
 h1 { margin: 0 0 .4rem; font-size: 1.9rem; line-height: 1.2; }
 h2 { margin: 3rem 0 1rem; padding-top: .9rem; border-top: 2px solid var(--ink); font-size: 1.4rem; line-height: 1.25; }
@@ -194,7 +197,10 @@ thead th.number { max-width: 8rem; white-space: normal; overflow-wrap: normal; }
 thead th { border-bottom: 1.5px solid var(--ink); color: var(--soft); font-size: .95rem; vertical-align: bottom; }
 tbody th, tbody td { border-bottom: 1px solid var(--line); overflow-wrap: break-word; }
 tbody th { min-width: 8.5rem; }
-td:not(.number) { min-width: 5rem; }
+td:not(.number) { min-width: 6rem; }
+.wide table { font-size: .875rem; }
+.wide thead th { font-size: .8rem; }
+.wide th.number, .wide td.number { padding-left: .6rem; }
 tbody tr.continued th:first-child { border-bottom-color: transparent; }
 tbody tr:last-child > * { border-bottom: 1.5px solid var(--ink); }
 tr.strong > * { font-weight: 700; }
@@ -282,10 +288,10 @@ def _html_table(table: Table) -> str:
         lines.append(
             f"<tr{attribute}>{first}{''.join(cell('td', at + 1, text) for at, text in enumerate(row[1:]))}</tr>"
         )
-    title = escape(table.title)
+    title, kind = escape(table.title), "table wide" if len(table.header) > WIDE else "table"
     return "\n".join(
         [
-            f'<div class="table">\n<div class="scroll" role="region" tabindex="0" aria-label="{title}">',
+            f'<div class="{kind}">\n<div class="scroll" role="region" tabindex="0" aria-label="{title}">',
             f"<table>\n<caption>{title}</caption>\n<thead><tr>{head}</tr></thead>",
             "<tbody>",
             *lines,
