@@ -18,6 +18,7 @@ EXIT_USER_ERROR = 2
 EXIT_PARTLY_DONE = 3
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
+EXIT_BROKEN_PIPE = 141
 
 _AGAIN = "then run the same command again: what was finished is kept"
 STORAGE_REMEDIES = {
@@ -126,6 +127,10 @@ def command(main: Callable[..., None]) -> Callable[..., None]:
         try:
             with _terminable(), memory_advice("run it where more memory is free, or with smaller batches"):
                 main(*args, **kwargs)
+                sys.stdout.flush()
+        except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            sys.exit(EXIT_BROKEN_PIPE)
         except UserError as error:
             _fail(str(error), error.exit_code)
         except OSError as error:

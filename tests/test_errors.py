@@ -64,3 +64,13 @@ def test_a_long_cell_of_somebodys_file_does_not_bury_the_message() -> None:
     assert str(error).startswith("labels.csv, line 3: 'aaa")
     assert str(error).endswith("a' is no number; mend it")
     assert len(str(error)) < 500
+
+
+def test_a_reader_who_has_seen_enough_ends_a_command_quietly() -> None:
+    code = "from medusa.errors import command; command(lambda: [print('x' * 4096) for _ in range(100)])()"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.read(10)
+    process.stdout.close()
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (141, b"")

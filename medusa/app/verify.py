@@ -199,7 +199,7 @@ def _posteriors(path: Path) -> int:
     made = read_json(path / PROVENANCE, "run the eval script again")
     outputs = made.get("outputs")
     if not isinstance(outputs, dict):
-        raise UserError(f"{path}: not written to the end; run the eval script again")
+        raise UserError(f"{path}: has no checksums: unfinished, or of an earlier version; run the eval script again")
     for name, checksum in outputs.items():
         if not (path / name).is_file() or sha256(path / name) != checksum:
             raise UserError(f"{path / name}: not the file that was written; run the eval script again")

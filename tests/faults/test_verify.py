@@ -70,7 +70,7 @@ DAMAGES: dict[str, tuple[Damage, str, str, tuple[str, ...] | None]] = {
     "posteriors gone": (remove(f"{ENSEMBLE}/posteriors/soup/test.csv"), ENSEMBLE, "soup/test.csv: not the file", None),
     "half an evaluation": (
         change(f"{RUN}/posteriors/provenance.json", lambda data: data.replace(b"outputs", b"output")), RUN,
-        "posteriors: not written to the end; run the eval script again", None),
+        "posteriors: has no checksums: unfinished, or of an earlier version; run the eval script again", None),
     "labels": (flipped("samples/labels.csv", 0.5), "runs/members", "samples/labels.csv", EVAL),
     "labels of text": (put("samples/labels.csv", "no labels"), "samples", "labels.csv", EVAL),
 }  # fmt: skip
