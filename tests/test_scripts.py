@@ -167,7 +167,7 @@ def test_cross_fitted_posteriors_come_from_models_that_never_heard_the_speaker(w
         writer.writerows(rows.values())
     quick = ["training.max_epochs=2", "paths.runs=runs/crossfit", "paths.labels=samples/more_speakers.csv"]
     ensemble = [EVAL_META[1], "members=[deepser]", "seeds=[1, 2]", "crossfit_folds=2", "fit_on=crossfit", *quick]
-    remedy = "ITS_CONFIG crossfit.folds=2 crossfit.fold=0, then eval_deepser.py with the same words"
+    remedy = "ITS_CONFIG crossfit.folds=2 crossfit.fold=0, then python eval_deepser.py with the same words"
     refused(run(workspace, TRAIN_META[0], *ensemble), "fold-0-of-2/posteriors/out_of_fold.csv: no such file", remedy)
     for fold in range(2):
         words = [TRAIN[1], "crossfit.folds=2", f"crossfit.fold={fold}", *quick]
@@ -203,6 +203,7 @@ def test_a_fit_on_the_reported_rows_is_called_no_result(sample: Sample) -> None:
         assert done.code == 0, done.err
         assert "a diagnostic, no result" in done.out
     assert "fitted on 122 labelled rows" in outputs[0].out
+    shutil.rmtree(sample.runs / "ensembles/metacls-released")  # other tests compare the folder
 
 
 def test_the_member_went_through_both_stages_and_says_what_made_it(sample: Sample) -> None:

@@ -53,7 +53,9 @@ def member_files(config: MetaConfig, partition: str) -> dict[str, list[Path]]:
         elif crossfit:
             raise UserError(f"members: {member}: fit_on: crossfit needs the models of its folds, not a file")
         elif not Path(member).is_file():
-            raise UserError(f"{member}: no such file; members: a trained member's name, or a CSV file with posteriors")
+            raise UserError(
+                f"{member}: no such file; members: a trained member, or the path of a CSV file with posteriors"
+            )
         else:
             files[member] = [Path(member)]
     return files
@@ -80,5 +82,5 @@ def _written(run: Path, name: str, member: str, words: str) -> Path:
         raise UserError(f"{file}: no such file; write it with: python eval_deepser.py {run / 'config.yaml'}")
     raise UserError(
         f"{file}: no such file; train member {member!r} first: python train_deepser.py ITS_CONFIG{words}, "
-        "then eval_deepser.py with the same words"
+        "then python eval_deepser.py with the same words"
     )

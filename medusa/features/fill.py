@@ -131,7 +131,10 @@ def raise_failures(report: Path, tried: Sequence[str], failures: Mapping[str, st
             f"{report}: none of {len(tried)} clips could be done; the first: {next(iter(failures.values()))}"
         )
     if failures:
-        raise PartlyDone(f"{len(failures)} of {len(tried)} clips failed, the rest is done; see {report}")
+        first = next(iter(failures.values()))
+        raise PartlyDone(
+            f"{len(failures)} of {len(tried)} clips failed, the rest is done; see {report} (the first: {first})"
+        )
 
 
 class _Speed:

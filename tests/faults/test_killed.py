@@ -73,8 +73,8 @@ def busy(own: Path) -> Path:
 
 
 def kept(root: Path) -> dict[str, bytes]:
-    """What equal commands have in common: not times, TensorBoard's events, or locks."""
-    varying = ("timings.jsonl", "events.", ".")
+    """What equal commands have in common: not times, TensorBoard's events, locks, or the commit they ran at."""
+    varying = ("timings.jsonl", "events.", "provenance.json", ".")
     found = contents(root)
     return {name: found[name] for name in found if not any(part.startswith(varying) for part in Path(name).parts)}
 

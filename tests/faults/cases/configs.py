@@ -75,7 +75,7 @@ CASES = [
     word("no members", "members=[]", "at least 1", words=TRAIN_META),
     word("member twice", "members=[a, a]", "each may stand there once", words=TRAIN_META),
     word("seed twice", "seeds=[1, 1]", "each may stand there once", words=TRAIN_META),
-    word("fit on what is reported", "fit_on=test", "'train' or 'dev'", words=TRAIN_META),
+    word("fit on what is reported", "fit_on=test", "'train', 'dev', 'crossfit' or 'released'", words=TRAIN_META),
     word("one inner fold", "training.inner_folds=1", "greater than or equal to 2", words=TRAIN_META),
     Case("a vote with a hidden layer", (*TRAIN_META, "start=vote", "hidden_dims=[4]"), nothing,
          ("start", "only a linear meta-classifier", "hidden_dims: []")),
