@@ -31,21 +31,20 @@ def main() -> None:
     protocol = "honest" if selection == "dev" else "paper"
     scored = "test" if labels.has("test") else selection
 
-    posteriors = config.run_directory / "posteriors"
-    made_from = [config.paths.labels, config.run_directory / "soup" / "model.safetensors"]
-    write_provenance(posteriors, config.model_dump(mode="json"), made_from, describe_device(device))
-
     # 1. What the meta-classifiers are compared with, beside the votes: fitted on the same rows, and on those held out.
     stacks = {name: stack_members(member_files(config, name), labels, name) for name in PARTITIONS if labels.has(name)}
     classes = [require_every_class(labels, name, "Stage 3").class_indices() for name in (partition, selection)]
     controls = fit_controls(stack_members(fitted, labels, partition), classes[0], stacks[selection], classes[1])
 
-    for name, stack in stacks.items():
-        # 2. Every way of combining the members, on these rows.
-        rows = labels.partition(name)
-        combined = combine(config, stack, controls, device)
+    # 2. Every way of combining the members.
+    everything = {name: combine(config, stack, controls, device) for name, stack in stacks.items()}
 
-        # 3. Posteriors of each technique; scores of the rows that are reported.
+    # 3. Posteriors of each technique; scores of the rows that are reported.
+    posteriors = config.run_directory / "posteriors"
+    made_from = [config.paths.labels, config.run_directory / "soup" / "model.safetensors"]
+    write_provenance(posteriors, config.model_dump(mode="json"), made_from, describe_device(device))
+    for name, combined in everything.items():
+        rows = labels.partition(name)
         for technique, predictions in combined.items():
             write_posteriors(posteriors / technique / f"{name}.csv", rows, *predictions)
         print(f"{name}: {len(rows):,} rows: {posteriors}/*/{name}.csv")

@@ -56,7 +56,7 @@ RUNS = [
     Case("weights empty", EVAL, put(WEIGHTS, b""), (WEIGHTS, "damaged", TRAIN_AGAIN)),
     Case("weights missing", EVAL, remove(WEIGHTS), (WEIGHTS, "no such file", "train the run")),
     Case("soup missing", EVAL_META, remove(f"{ENSEMBLE}/soup"),
-         (f"{ENSEMBLE}/soup", "no such file", "run the step that makes it")),
+         (f"{ENSEMBLE}/soup", "no such file", "train the run first")),
     Case("last weights of another architecture", TRAIN,
          copied(f"{ENSEMBLE}/soup/model.safetensors", f"{RUN}/last/model.safetensors"),
          (f"{RUN}/last/model.safetensors", "from another architecture", "config.yaml")),
