@@ -14,7 +14,7 @@ import pandas as pd
 NO_VALUE = "–"
 """The cell of a table where there is nothing to say."""
 
-WIDE = 8
+WIDE = 7
 """A table of more columns is set smaller, so that a screen holds it."""
 
 
@@ -221,6 +221,10 @@ img { display: block; max-width: 100%; height: auto; }
   body { max-width: none; padding: 0; font-size: 1rem; }
   nav { display: none; }
   .cards { grid-template-columns: repeat(4, 1fr); }
+  .wide table { font-size: .75rem; }
+  .wide thead th { font-size: .7rem; }
+  .wide th, .wide td { min-width: 0; padding-right: .4rem; }
+  .wide th.number, .wide td.number { padding-left: .3rem; white-space: normal; }
   .card, .table, figure { break-inside: avoid; }
   h2 { break-after: avoid; }
 }

@@ -74,6 +74,19 @@ def test_the_three_tables_have_no_empty_cell(page: Page) -> None:
         assert all(cells)
 
 
+def test_a_sheet_of_paper_holds_every_table(browser: Browser, file: Path) -> None:
+    """A4 upright with the browser's margins; what does not fit would be cut off, for paper does not scroll."""
+    with browser.new_context(viewport={"width": 718, "height": 1000}) as context:
+        opened = context.new_page()
+        opened.emulate_media(media="print")
+        opened.goto(file.as_uri())
+        boxes = (
+            "[...document.querySelectorAll('.scroll')].map(one => [one.scrollWidth, one.clientWidth, one.innerText])"
+        )
+        for needed, there, text in opened.evaluate(boxes):
+            assert needed <= there, text.splitlines()[0]
+
+
 def test_a_page_that_asks_for_more_would_be_seen(browser: Browser, tmp_path: Path) -> None:
     """The three tests above can fail: a picture that is missing and a script are told by the console."""
     broken = tmp_path / "broken.html"
