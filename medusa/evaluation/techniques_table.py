@@ -166,7 +166,8 @@ def _line(results: Results, ensemble: Ensemble, technique: str) -> tuple[dict[st
     if printed is not None:
         line |= {"paper_f1": printed.f1, "paper_accuracy": printed.accuracy}
     line |= {"paper_protocol_f1": None, "paper_protocol_accuracy": None}
-    if not (technique in TRAINED and ensemble.fitted_on(results.selection)):
+    on_selection = technique == "bias" or (technique in TRAINED and ensemble.fitted_on(results.selection))
+    if not on_selection:
         f1, accuracy = paper_scores(results.selected, ensemble.repeats(technique, "selection"))
         line |= {"paper_protocol_f1": f1, "paper_protocol_accuracy": accuracy}
     for name in ("balanced_f1", "macro_f1", "accuracy"):
