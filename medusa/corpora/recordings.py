@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 
 def missing_recordings(audio: Path, file_names: Sequence[str]) -> list[str]:
     """A sentence about the recordings that are not in the audio folder; none where all are there."""
-    missing = [name for name in file_names if not (audio / name).is_file()]
+    # Not Path.is_file: that raises for a name longer than any file's, which is missing as well.
+    missing = [name for name in file_names if not os.path.isfile(audio / name)]
     if not missing:
         return []
     found = f"{len(missing):,} of {len(file_names):,} recordings are not in {audio}, for example {missing[0]}"
