@@ -130,20 +130,26 @@ def ccc(x: ArrayLike, y: ArrayLike) -> float:
 # --- probabilities ----------------------------------------------------------------------------------
 
 
-def expected_calibration_error(true: ArrayLike, probabilities: ArrayLike, bins: int = 15) -> float:
+def expected_calibration_error(
+    true: ArrayLike, probabilities: ArrayLike, bins: int = 15, predicted: ArrayLike | None = None
+) -> float:
     """Mean distance between confidence and accuracy over equal-width bins, weighted by their rows, 0 … 1.
 
     Confidence is the largest of a row's probabilities, shape (rows, classes); bin i is (i / bins, (i + 1) / bins].
+    `predicted` are the classes, (rows,), where they are not the first of the largest: a vote breaks its own ties.
     """
-    confidence, right, rows = reliability_bins(true, probabilities, bins)
+    confidence, right, rows = reliability_bins(true, probabilities, bins, predicted)
     return float(np.abs(confidence - right).sum() / rows.sum())
 
 
-def reliability_bins(true: ArrayLike, probabilities: ArrayLike, bins: int = 15) -> tuple[Floats, Floats, Indices]:
+def reliability_bins(
+    true: ArrayLike, probabilities: ArrayLike, bins: int = 15, predicted: ArrayLike | None = None
+) -> tuple[Floats, Floats, Indices]:
     """Per bin of confidence the sum of confidences, the number of right predictions and of rows; shape (bins,) each."""
     probabilities = np.asarray(probabilities, dtype=np.float64)
     confidence = probabilities.max(axis=1)
-    right = (probabilities.argmax(axis=1) == np.asarray(true)).astype(np.float64)
+    said = probabilities.argmax(axis=1) if predicted is None else np.asarray(predicted)
+    right = (said == np.asarray(true)).astype(np.float64)
     bin_of_row = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], confidence)
     confidences, rights = (
         np.bincount(bin_of_row, weights=weights, minlength=bins).astype(np.float64) for weights in (confidence, right)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import multiprocessing
 import os
 import runpy
 import shutil
@@ -12,13 +11,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+from tests.processes import PROCESSES, Done, Running
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ("extract_features.py", "train_deepser.py", "eval_deepser.py", "train_metacls.py", "eval_metacls.py")
@@ -31,35 +31,14 @@ FOUR_COMMANDS = (
 TRAIN, EVAL, TRAIN_META, EVAL_META = FOUR_COMMANDS
 MEMBER, ENSEMBLE = Path("members/deepser"), Path("ensembles/metacls")
 
-# Each script gets a fresh process, forked from one that has done the slow imports once.
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(
-    ["pytest", "torch.utils.tensorboard", "safetensors.torch", "pandas", "pydantic", "yaml", "sklearn.model_selection"]
-)
 
-
-class Done(NamedTuple):
-    code: int | None
-    out: str
-    err: str
-
-
-class Script:
+class Script(Running):
     """One script at work in `folder`."""
 
     def __init__(self, folder: Path, name: str, *words: str) -> None:
         self.log = Path(tempfile.mkdtemp(dir=folder.parent))
         self.process = PROCESSES.Process(target=run_script, args=(folder, name, words, self.log), daemon=True)
         self.process.start()
-
-    def signal(self, number: signal.Signals) -> None:
-        assert self.process.pid is not None
-        os.kill(self.process.pid, number)
-
-    def wait_for(self, condition: Callable[[], bool]) -> None:
-        while not condition():
-            assert self.process.is_alive(), self.done()
-            time.sleep(0.002)
 
     def done(self) -> Done:
         self.process.join(timeout=600)

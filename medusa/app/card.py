@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from medusa.app.description import BACKBONES, Description
 from medusa.corpora.labels import ATTRIBUTE_NAMES
+from medusa.ensemble.evaluate import TECHNIQUES
 from medusa.evaluation.cells import decimals
 from medusa.evaluation.page import NO_VALUE, plain_markdown
 
@@ -17,15 +18,6 @@ license: other
 tags:
 - speech-emotion-recognition
 ---"""
-
-TECHNIQUES = {
-    "majority": "majority vote",
-    "soft": "soft vote",
-    "bias": "soft vote with a bias per class",
-    "logistic": "logistic regression over the members",
-    "single": "single meta-classifier, mean over seeds",
-    "soup": "soup (this model)",
-}
 
 
 def model_card(description: Description) -> str:
@@ -86,7 +78,7 @@ def _members(description: Description) -> str:
 def _scores(description: Description) -> list[str]:
     scores = description.scores
     rows = [
-        [TECHNIQUES.get(one.technique, one.technique), *map(_figure, (one.balanced_f1, one.macro_f1, one.accuracy))]
+        [_technique(one.technique), *map(_figure, (one.balanced_f1, one.macro_f1, one.accuracy))]
         for one in scores.techniques
     ]
     selected = scores.partition == scores.selected_on
@@ -95,6 +87,11 @@ def _scores(description: Description) -> list[str]:
         _table(["", "class-balanced macro-F1", "macro-F1", "accuracy"], rows, numbers=3),
         f"Over {scores.rows:,} rows with consensus of the partition {scores.partition}; {caution}.",
     ]
+
+
+def _technique(name: str) -> str:
+    suffix = {"single": ", mean over seeds", "soup": " (this model)"}.get(name, "")
+    return TECHNIQUES.get(name, name) + suffix
 
 
 def _emotions(description: Description) -> list[str]:

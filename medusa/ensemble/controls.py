@@ -12,13 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from medusa.ensemble.posteriors import Stack
+from medusa.ensemble.posteriors import Stack, softmax
 from medusa.ensemble.voting import soft_vote
+from medusa.metrics import SMALLEST_PROBABILITY
 
 Floats = npt.NDArray[np.float64]
-
-SMALLEST = 1e-7
-"""Floor of a posterior before its logarithm: about the resolution of a float32 softmax."""
 
 ITERATIONS = 5_000
 """Most that the logistic regression may take; on 14 members it needs some hundreds."""
@@ -70,7 +68,7 @@ def fit_bias(vote: Floats, classes: npt.NDArray[np.int64]) -> Floats:
 
     def loss(bias: Floats) -> tuple[float, Floats]:
         said = biased_vote(vote, bias)
-        cross_entropy = -weights @ np.log(np.maximum(said[np.arange(len(classes)), classes], SMALLEST**2))
+        cross_entropy = -weights @ np.log(np.maximum(said[np.arange(len(classes)), classes], SMALLEST_PROBABILITY**2))
         return float(cross_entropy), weights @ (said - truth)
 
     bias = minimize(loss, np.zeros(count), jac=True, method="L-BFGS-B").x
@@ -79,9 +77,7 @@ def fit_bias(vote: Floats, classes: npt.NDArray[np.int64]) -> Floats:
 
 def biased_vote(vote: Floats, bias: Floats) -> Floats:
     """softmax(ln vote + bias), (rows, C)."""
-    logits = np.log(np.maximum(vote, SMALLEST)) + bias
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+    return softmax(np.log(np.maximum(vote, SMALLEST_PROBABILITY)) + bias)
 
 
 def _fit_logistic(inputs: Floats, classes: npt.NDArray[np.int64]) -> Any:

@@ -22,8 +22,15 @@ if TYPE_CHECKING:
     from medusa.config.schema import MetaConfig
 
 
-ORDER = ("majority", "soft", "bias", "logistic", "single", "soup")
-"""Of the techniques in a table; those of single seeds follow."""
+TECHNIQUES = {
+    "majority": "majority vote",
+    "soft": "soft vote",
+    "bias": "soft vote + bias per class",
+    "logistic": "logistic regression",
+    "single": "single meta-classifier",
+    "soup": "soup",
+}
+"""Ways of combining the members, in the order of a table, and what readers call them; `single` stands for all seeds."""
 
 
 class Combined(NamedTuple):
@@ -85,6 +92,6 @@ def score_techniques(combined: dict[str, Combined], rows: Labels) -> pd.DataFram
     seeds = scores[[technique.startswith("seed-") for technique in scores.index]]
     scores.loc["single"] = seeds.mean()
     for name in list(scores.columns):
-        scores.loc["single", f"{name}_sd"] = seeds[name].std(ddof=0)
-    order = [*(name for name in ORDER if name in scores.index), *seeds.index]
+        scores.loc["single", f"{name}_sd"] = seeds[name].std()
+    order = [*(name for name in TECHNIQUES if name in scores.index), *seeds.index]
     return scores.loc[order].rename_axis("technique").reset_index()

@@ -193,10 +193,15 @@ def _from_authors(path: Path, raw: pd.DataFrame, emotions: Sequence[str], attrib
     values = _numbers(pd.DataFrame(cells, columns=names))
     _refuse(path, raw, ~np.isfinite(values.to_numpy()), names)
     logits = values[list(emotions)].to_numpy()
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    values[list(emotions)] = odds / odds.sum(axis=1, keepdims=True)
+    values[list(emotions)] = softmax(logits)
     values["EmoClass"] = np.asarray(emotions)[logits.argmax(axis=1)]
     return values.assign(FileName=raw["FileName"])
+
+
+def softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Of each row."""
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
 
 def _numbers(cells: pd.DataFrame) -> pd.DataFrame:

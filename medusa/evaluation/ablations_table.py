@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from medusa.ensemble.evaluate import Combined
-from medusa.evaluation.cells import bound, decimals, difference, interval_text, known, signed, verdict
+from medusa.evaluation.cells import bound, interval_text, known_signed, signed, verdict
 from medusa.evaluation.page import NO_VALUE, Table
-from medusa.evaluation.paper import AVERAGES, DELTAS, FULL, TABLE_2, Printed, conventional_delta, paper_delta
+from medusa.evaluation.paper import (
+    AVERAGES,
+    DELTAS,
+    FULL,
+    TABLE_2,
+    TABLE_2_MEMBERS,
+    conventional_delta,
+    paper_delta,
+)
+from medusa.evaluation.protocols import compared, honest_accuracy, honest_f1, paper_cells, paper_head, without_spread
 from medusa.evaluation.results import Results
 from medusa.evaluation.runs import Member
-from medusa.evaluation.scores import Estimate, estimate, paper_scores, scores
+from medusa.evaluation.scores import Estimate, estimate, paper_scores, scores, spread
 from medusa.evaluation.variants import Cell
 
 LABELS = {
@@ -25,24 +33,36 @@ LABELS = {
     "no_mixup": "w/o MixUp",
     "no_multitask": "w/o multitask",
     "no_stage2": "w/o Stage 2",
-    "soft_consensus": "soft targets, rows with consensus only",
-    "no_mixup_hard": "w/o MixUp, one-hot targets (argmax)",
+    "soft_consensus": "w/o rows without consensus",
+    "no_mixup_hard": "w/o MixUp, hardened targets",
 }
-"""The paper's names of its rows, and ours of those that take them apart."""
+"""The paper's names of its rows, and ours of those that take them apart; in the order of the table."""
+
+APART = {
+    ("soft_consensus", "one_hot"): "one-hot targets, both w/o rows without consensus",
+    ("no_mixup", "no_mixup_hard"): "hardened targets, both w/o MixUp",
+}
+"""Ablations that are compared with each other: one thing differs where two differ from the full model."""
 
 
 @dataclass(frozen=True, eq=False)
 class Effect:
-    """One component, over all members that were trained with and without it."""
+    """One thing taken away, over all members that were trained with and without it, from the seeds that both have."""
 
+    title: str
+    base: str
+    """Variant of the model that has it; `FULL` but for `APART`."""
     variant: str
+    """Variant of the one that has not."""
     members: list[str]
     gain: Estimate
-    """Full less ablated, class-balanced macro-F1 on test, paired by speaker; mean over members and seeds."""
+    """Base less variant, class-balanced macro-F1 on test, paired by speaker; mean over members and seeds."""
     by_seed: list[float]
     """The same for each seed, mean over members."""
-    full: float
-    ablated: float
+    test: tuple[float, float]
+    """Class-balanced macro-F1 of base and variant on test."""
+    selection: tuple[float, float]
+    """Macro-F1 of both under the paper's protocol."""
 
     @property
     def over_seeds(self) -> Estimate:
@@ -53,7 +73,7 @@ class Effect:
         from scipy.stats import t  # here, since it is slow to load
 
         mean = float(np.mean(self.by_seed))
-        reach = float(t.ppf(0.975, count - 1) * np.std(self.by_seed, ddof=1) / np.sqrt(count))
+        reach = float(t.ppf(0.975, count - 1) * spread(self.by_seed) / np.sqrt(count))
         return Estimate(mean, (mean - reach, mean + reach))
 
     @property
@@ -61,18 +81,16 @@ class Effect:
         """What both allow to say: neither other speakers nor other seeds may turn it round."""
         if len(self.by_seed) < 2:
             return f"{verdict(self.gain)} (one seed)"
+        if self.gain.interval is None:
+            return f"{verdict(self.over_seeds)} (seeds only)"
         told = {verdict(self.gain), verdict(self.over_seeds)}
         return told.pop() if len(told) == 1 else "not told apart from 0"
 
     @property
-    def title(self) -> str:
-        """What tables and figures call it."""
-        return label(self.variant)
-
-    @property
-    def printed(self) -> float | None:
+    def printed_lost(self) -> float | None:
         """The paper's own difference of averages."""
-        return AVERAGES[FULL].f1 - AVERAGES[self.variant].f1 if self.variant in AVERAGES else None
+        there = self.base == FULL and self.variant in AVERAGES
+        return AVERAGES[FULL].f1 - AVERAGES[self.variant].f1 if there else None
 
 
 def label(variant: str) -> str:
@@ -81,22 +99,18 @@ def label(variant: str) -> str:
 
 
 def effects(results: Results) -> list[Effect]:
-    """Every ablation, in the order of Table 2."""
-    full = {cell.member: cell for cell in results.cells if cell.variant == FULL}
-    pairs: dict[str, list[tuple[Cell, Cell]]] = {}
-    for variant in dict.fromkeys(cell.variant for cell in _in_order(results) if cell.variant != FULL):
-        cells = [cell for cell in results.cells if cell.variant == variant and cell.member in full]
-        pairs[variant] = [(full[cell.member], cell) for cell in cells]
-    return [_effect(results, variant, cells) for variant, cells in pairs.items() if cells]
+    """Every ablation, in the order of Table 2, then those compared with each other."""
+    wanted = {(FULL, variant): label(variant) for variant in _variants(results) if variant != FULL} | APART
+    found = (_effect(results, *pair, title) for pair, title in wanted.items())
+    return [one for one in found if one is not None]
 
 
 def effects_table(results: Results, found: Sequence[Effect]) -> Table:
     """Averages over the ablated members, as the paper's last columns have them, with intervals."""
     numbers, rows = [], []
     for one in found:
-        printed = AVERAGES.get(one.variant)
-        numbers.append(_effect_numbers(one, printed))
-        delta = DELTAS.get(one.variant)
+        line = _effect_numbers(one)
+        numbers.append(line)
         rows.append(
             [
                 one.title,
@@ -104,97 +118,110 @@ def effects_table(results: Results, found: Sequence[Effect]) -> Table:
                 signed(one.gain.value) + interval_text(one.gain),
                 interval_text(one.over_seeds).strip(" ()") or NO_VALUE,
                 one.reading,
-                NO_VALUE if one.printed is None else signed(one.printed),
-                NO_VALUE if delta is None else signed(delta, 2),
-                signed(paper_delta(one.full, one.ablated), 2),
-                signed(conventional_delta(one.full, one.ablated), 2),
+                *(
+                    known_signed(line[key], digits)
+                    for key, digits in (
+                        ("paper_f1_lost", 3), ("paper_protocol_f1_lost", 3), ("paper_delta", 2),
+                        ("paper_protocol_delta", 2), ("delta_conventional", 2),
+                    )
+                ),
             ]
-        )
-    header = ["component taken away", "members", "F1 lost (95 % over speakers)", "over seeds (95 %)", "reading"]
-    header += ["paper, F1 lost", "paper, Δ %", "ours, Δ % as the paper", "ours, Δ % of full"]
-    seeds = max((len(one.by_seed) for one in found), default=0)
+        )  # fmt: skip
+    header = ["component taken away", "members", "F1 lost, test (95 % over speakers)", "over seeds (95 %)", "reading"]
+    header += ["paper, F1 lost", "ours, its protocol", "paper, Δ %", "ours, its Δ %", "Δ % of full, test"]
     notes = [
-        "F1 lost: class-balanced macro-F1 of the full model less that of the ablated one, on test, mean over members "
-        f"and up to {seeds} training seeds. Over speakers: bootstrap over those of test, paired, models as they were "
-        "trained. Over seeds: Student's t on the difference of each seed. Reading: what both intervals say.",
-        "Δ as the paper prints it divides by the ablated score, the conventional one by the full model's.",
+        "F1 lost: class-balanced macro-F1 with the component less that without it, mean over members and the training "
+        "seeds that both have. Over speakers: bootstrap over those of test, paired, models as they were trained. Over "
+        "seeds: Student's t on the difference of each seed. Reading: what both intervals say.",
+        "Δ as the paper prints it divides by the ablated score, and is under its protocol; the last column divides by "
+        "the full model's, on test.",
     ]
-    return Table(
-        "ablations", "Table 2. What each component brings", pd.DataFrame(numbers), header, rows, notes, (0, 1, 4)
-    )
+    if not results.honest:
+        notes.append("There is no dev partition: models were selected on these very test rows.")
+    title = "Table 2. What each component brings"
+    return Table("ablations", title, pd.DataFrame(numbers), header, rows, notes, (0, 1, 4))
 
 
 def cells_table(results: Results) -> Table:
-    """Every cell of Table 2: member by ablation."""
-    numbers, rows, above = [], [], ""
-    for cell in _in_order(results):
-        line = _cell_numbers(results, cell)
-        numbers.append(line)
-        head = label(cell.variant)
-        rows.append(
+    """Every cell of Table 2: member by ablation, and the average over the members."""
+    numbers, rows = [], []
+    for variant in _variants(results):
+        cells = sorted((cell for cell in results.cells if cell.variant == variant), key=lambda cell: cell.member)
+        lines = [_cell_numbers(results, cell) for cell in cells]
+        if len(cells) > 1 or results.beside.only_placed:
+            lines.append(_average_numbers(results, variant, cells))
+        numbers += lines
+        rows += [
             [
-                "" if head == above else head,
-                cell.member,
+                label(variant) if line is lines[0] else "",
+                line["member"],
                 str(line["seeds"]),
-                known(line["paper_f1"]),
-                decimals(line["paper_protocol_f1"]),
-                difference(line["paper_protocol_f1"], line["paper_f1"]),
-                decimals(line["test_balanced_f1"], line["test_balanced_f1_sd"]) if results.honest else NO_VALUE,
-                known(line["paper_accuracy"]),
-                decimals(line["paper_protocol_accuracy"]),
-                difference(line["paper_protocol_accuracy"], line["paper_accuracy"]),
-                decimals(line["test_accuracy"], line["test_accuracy_sd"]) if results.honest else NO_VALUE,
+                *paper_cells(line, "f1"),
+                honest_f1(results, line),
+                *paper_cells(line, "accuracy"),
+                honest_accuracy(results, line),
             ]
-        )
-        above = head
-    header = ["", "member", "seeds", "paper, F1", "paper protocol, F1", "difference", "honest, F1"]
-    header += ["paper, accuracy", "paper protocol, accuracy", "difference", "honest, accuracy"]
-    notes = ["Columns as in Table 1. ±: standard deviation over the training seeds."]
+            for line in lines
+        ]
+    header = [
+        "",
+        "member",
+        "seeds",
+        *paper_head("f1"),
+        "honest, F1 (95 %)",
+        *paper_head("accuracy"),
+        "honest, accuracy",
+    ]
+    notes = [
+        "Columns as in Table 1. ±: standard deviation over the training seeds. Beside our average stands the paper's, "
+        "over its members 2, 8, 9 and 13."
+    ]
     return Table("ablation_cells", "Table 2, cell by cell", pd.DataFrame(numbers), header, rows, notes, (0, 1))
 
 
-def _in_order(results: Results) -> list[Cell]:
-    """Cells by row of Table 2, then by member."""
-    rows = list(dict.fromkeys(cell.variant for cell in results.cells))
-    known_rows = [row for row in LABELS if row in rows]
-    order = [*known_rows, *sorted(row for row in rows if row not in known_rows)]
-    return sorted(results.cells, key=lambda cell: (order.index(cell.variant), cell.member))
+def _variants(results: Results) -> list[str]:
+    """Rows of Table 2: those that have a name there, then the others by their own."""
+    there = {cell.variant for cell in results.cells}
+    return [*(row for row in LABELS if row in there), *sorted(there - LABELS.keys())]
 
 
-def _effect(results: Results, variant: str, pairs: Sequence[tuple[Cell, Cell]]) -> Effect:
-    full = [_tested(run) for cell, _ in pairs for run in cell.runs]
-    ablated = [_tested(run) for _, cell in pairs for run in cell.runs]
-    lost = []
-    for whole, cell in pairs:
-        of_seed = cell.by_step()
-        lost.append(
-            {
-                step: _f1(results, run) - _f1(results, of_seed[step])
-                for step, run in whole.by_step().items()
-                if step in of_seed
-            }
-        )
-    common = sorted(set.intersection(*(set(one) for one in lost)))
-    by_seed = [float(np.mean([one[step] for one in lost])) for step in common]
-    gain = estimate(results.draws, full, ablated)
-    values = [estimate(results.draws, side).value for side in (full, ablated)]
-    return Effect(variant, [cell.member for _, cell in pairs], gain, by_seed, *values)
+def _effect(results: Results, base: str, variant: str, title: str) -> Effect | None:
+    """None where no member was trained both ways from one seed."""
+    by_key = {(cell.member, cell.variant): cell for cell in results.cells}
+    pairs: list[tuple[str, dict[int, tuple[Member, Member]]]] = []
+    for (member, own), cell in by_key.items():
+        other = by_key.get((member, base))
+        if own == variant and other is not None and (both := _of_equal_seeds(by_key[member, FULL], other, cell)):
+            pairs.append((member, both))
+    if not pairs:
+        return None
+    steps = sorted(set.intersection(*(set(both) for _, both in pairs)))
+    if not steps:
+        return None
+    sides = [[both[step][side] for _, both in pairs for step in steps] for side in (0, 1)]
+    tested = [[run.predicted["test"] for run in side] for side in sides]
+    f1 = [np.reshape([scores(results.test, one).balanced_f1 for one in side], (len(pairs), -1)) for side in tested]
+    selected = [paper_scores(results.selected, [run.predicted[results.selection] for run in side])[0] for side in sides]
+    return Effect(
+        title, base, variant, [member for member, _ in pairs], estimate(results.draws, *tested),
+        (f1[0] - f1[1]).mean(axis=0).tolist(), (float(f1[0].mean()), float(f1[1].mean())), (selected[0], selected[1]),
+    )  # fmt: skip
 
 
-def _f1(results: Results, run: Member) -> float:
-    return scores(results.test, _tested(run)).balanced_f1
+def _of_equal_seeds(full: Cell, base: Cell, cell: Cell) -> dict[int, tuple[Member, Member]]:
+    """Pairs of runs by how far their seed is from the member's own, since members differ in that."""
+    first, with_it, without = min(full.by_seed), base.by_seed, cell.by_seed
+    return {seed - first: (with_it[seed], without[seed]) for seed in sorted(with_it.keys() & without.keys())}
 
 
-def _tested(run: Member) -> Combined:
-    return run.predicted["test"]
-
-
-def _effect_numbers(one: Effect, printed: Printed | None) -> dict[str, Any]:
+def _effect_numbers(one: Effect) -> dict[str, Any]:
     return {
-        "variant": one.variant,
+        "component": one.title,
+        "with": one.base,
+        "without": one.variant,
         "members": " ".join(one.members),
-        "full_f1": one.full,
-        "ablated_f1": one.ablated,
+        "test_f1_with": one.test[0],
+        "test_f1_without": one.test[1],
         "f1_lost": one.gain.value,
         "low": bound(one.gain, 0),
         "high": bound(one.gain, 1),
@@ -202,28 +229,33 @@ def _effect_numbers(one: Effect, printed: Printed | None) -> dict[str, Any]:
         "seeds_high": bound(one.over_seeds, 1),
         "reading": one.reading,
         "by_seed": " ".join(f"{value:.6f}" for value in one.by_seed),
-        "delta_as_the_paper": paper_delta(one.full, one.ablated),
-        "delta_conventional": conventional_delta(one.full, one.ablated),
-        "paper_f1": None if printed is None else printed.f1,
-        "paper_f1_lost": one.printed,
-        "paper_delta": DELTAS.get(one.variant),
+        "delta_conventional": conventional_delta(*one.test),
+        "paper_protocol_f1_with": one.selection[0],
+        "paper_protocol_f1_without": one.selection[1],
+        "paper_protocol_f1_lost": one.selection[0] - one.selection[1],
+        "paper_protocol_delta": paper_delta(*one.selection),
+        "paper_f1_lost": one.printed_lost,
+        "paper_delta": None if one.printed_lost is None else DELTAS[one.variant],
     }
 
 
 def _cell_numbers(results: Results, cell: Cell) -> dict[str, Any]:
     paper_id = results.beside.member(cell.member)
-    printed = TABLE_2.get(cell.variant, {}).get(-1 if paper_id is None else paper_id)
-    if printed is None and results.beside.only_placed:
-        printed = AVERAGES.get(cell.variant)  # the paper ablated other members; its averages say where the row belongs
-    f1, accuracy = paper_scores(results.selected, [run.predicted[results.selection] for run in cell.runs])
-    tested = [scores(results.test, _tested(run)) for run in cell.runs]
-    line: dict[str, Any] = {"variant": cell.variant, "member": cell.member, "seeds": len(cell.runs)}
-    line |= {"paper_f1": None, "paper_accuracy": None} if printed is None else {
-        "paper_f1": printed.f1, "paper_accuracy": printed.accuracy,
-    }  # fmt: skip
-    line |= {"paper_protocol_f1": f1, "paper_protocol_accuracy": accuracy}
-    for name in ("balanced_f1", "macro_f1", "accuracy"):
-        values = [getattr(one, name) for one in tested]
-        deviation = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
-        line |= {f"test_{name}": float(np.mean(values)), f"test_{name}_sd": deviation}
-    return line
+    printed = None if paper_id is None else TABLE_2.get(cell.variant, {}).get(paper_id)
+    line = {"variant": cell.variant, "member": cell.member, "seeds": len(cell.runs)}
+    return line | compared(results, printed, *_predicted(results, cell.runs))
+
+
+def _average_numbers(results: Results, variant: str, cells: Sequence[Cell]) -> dict[str, Any]:
+    """Over all runs of all members; the paper's where ours are its members, or are placed beside them."""
+    same = {results.beside.member(cell.member) for cell in cells} == set(TABLE_2_MEMBERS)
+    printed = AVERAGES.get(variant) if same or results.beside.only_placed else None
+    runs = [run for cell in cells for run in cell.runs]
+    line = {"variant": variant, "member": "average", "seeds": max(len(cell.runs) for cell in cells)}
+    return line | without_spread(compared(results, printed, *_predicted(results, runs)))
+
+
+def _predicted(results: Results, runs: Sequence[Member]) -> Iterator[list[Any]]:
+    """Of the selection rows, then of test."""
+    for partition in (results.selection, "test"):
+        yield [run.predicted[partition] for run in runs]

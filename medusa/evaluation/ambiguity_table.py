@@ -6,7 +6,7 @@ score. Over the rows with consensus: expected calibration error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -19,12 +19,7 @@ from medusa.evaluation.runs import Ensemble
 from medusa.evaluation.techniques_table import best_member, technique_labels
 from medusa.metrics import brier, expected_calibration_error, js_divergence, kl_divergence
 
-MEASURES: dict[str, Callable[..., float]] = {
-    "kl": kl_divergence,
-    "js": js_divergence,
-    "brier": brier,
-    "ece": expected_calibration_error,
-}
+MEASURES = ("kl", "js", "brier", "ece")
 
 
 def ambiguity_table(results: Results, ensemble: Ensemble) -> Table:
@@ -51,19 +46,19 @@ def ambiguity_table(results: Results, ensemble: Ensemble) -> Table:
 
 
 def measured(results: Results, repeats: Sequence[Combined]) -> dict[str, float]:
-    """All four, mean over `repeats`."""
+    """All of `MEASURES`, mean over `repeats`."""
     shares, classes = results.test.targets(), results.test.class_indices()
     scored = classes >= 0
     found = [
-        {
-            name: measure(classes[scored], one.probabilities[scored])
-            if name == "ece"
-            else measure(shares, one.probabilities)
-            for name, measure in MEASURES.items()
-        }
+        (
+            kl_divergence(shares, one.probabilities),
+            js_divergence(shares, one.probabilities),
+            brier(shares, one.probabilities),
+            expected_calibration_error(classes[scored], one.probabilities[scored], predicted=one.predicted[scored]),
+        )
         for one in repeats
     ]
-    return {name: float(np.mean([one[name] for one in found])) for name in MEASURES}
+    return dict(zip(MEASURES, np.mean(found, axis=0).tolist(), strict=True))
 
 
 def constant(results: Results) -> Combined:

@@ -28,9 +28,9 @@ def signed(value: float, digits: int = 3) -> str:
     return text[1:] if float(text[1:]) == 0 else text
 
 
-def difference(ours: float | None, theirs: float | None) -> str:
-    """Ours less theirs, or a dash."""
-    return NO_VALUE if ours is None or theirs is None else signed(ours - theirs)
+def known_signed(value: float | None, digits: int = 3) -> str:
+    """As `signed`, or a dash where there is no such figure."""
+    return NO_VALUE if value is None else signed(value, digits)
 
 
 def interval_text(one: Estimate) -> str:

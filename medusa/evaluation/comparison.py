@@ -7,9 +7,9 @@ from typing import Any
 
 from medusa.config.schema import DeepSERConfig
 from medusa.corpora.labels import Labels, read_labels
-from medusa.ensemble.evaluate import Combined
+from medusa.ensemble.evaluate import TECHNIQUES, Combined
 from medusa.evaluation.bootstrap import SpeakerDraws
-from medusa.evaluation.one_run import TECHNIQUES, Run
+from medusa.evaluation.one_run import Run
 from medusa.evaluation.scores import Scores, estimate, scores
 from medusa.metrics import MissingClass
 
@@ -98,7 +98,7 @@ def _test(first: Run, second: Run) -> dict[str, list[Row]]:
     paired = _same_rows(*rows)
     sections = {}
     members = all(isinstance(run.config, DeepSERConfig) for run in (first, second))
-    for technique in ("member",) if members else TECHNIQUES:
+    for technique in ("member",) if members else tuple(TECHNIQUES):
         sides = [one.get(technique, one.get("member", [])) for one in predicted]
         heading = "test" if technique == "member" else f"test, {technique}"
         if all(sides) or (technique in ("member", "soup") and any(sides)):

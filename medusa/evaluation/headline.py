@@ -13,7 +13,10 @@ from medusa.evaluation.paper import TABLE_3
 from medusa.evaluation.results import Results
 from medusa.evaluation.runs import Ensemble
 from medusa.evaluation.scores import estimate, paper_scores, scores
-from medusa.evaluation.techniques_table import contrasts_table
+from medusa.evaluation.techniques_table import contrasts_table, technique_labels
+
+KINDS: dict[str, plots.Kind] = {"majority": "vote", "soft": "vote", "single": "single", "soup": "soup"}
+"""Of techniques that are no controls."""
 
 
 def headline(results: Results, main: Ensemble) -> Section:
@@ -79,10 +82,11 @@ def protocol(results: Results, main: Ensemble) -> str:
         fitted += ", for as many epochs as a speaker-disjoint cross-validation inside them chose"
     if results.honest:
         chosen = "" if main.config.fit_on == "dev" else "; its epoch was chosen on dev"
-        return (
-            "Protocol: honest. Members were selected on dev; the test rows were used for nothing but these figures. "
-            f"{fitted}{chosen}."
-        )
+        members = "Members were selected on dev"
+        if main.config.fit_on == "crossfit":
+            members = "The models of folds were selected among their own training speakers"
+        used = "the test rows were used for nothing but these figures"
+        return f"Protocol: honest. {members}; {used}. {fitted}{chosen}."
     return (
         "Protocol: the paper's. There is no dev partition, so epochs were selected on the very test rows reported "
         f"here, which flatters every figure. {fitted}."
@@ -111,14 +115,10 @@ def overview_figure(results: Results, main: Ensemble) -> Figure:
         return plots.Mark(label, kind, value, interval, seeds)
 
     marks = [mark(member.title, "member", [member.predicted["test"]]) for member in results.members_of(main)]
-    marks += [
-        mark("majority vote", "vote", [main.predicted["majority"]]),
-        mark("soft vote", "vote", [main.predicted["soft"]]),
-        mark("soft vote + bias (control)", "control", [main.predicted["bias"]]),
-        mark("logistic regression (control)", "control", [main.predicted["logistic"]]),
-        mark(f"single, mean of {len(main.seeds)}", "single", main.seeds),
-        mark(f"soup of {len(main.seeds)}", "soup", [main.predicted["soup"]]),
-    ]
+    for technique, name in technique_labels(main).items():
+        kind = KINDS.get(technique, "control")
+        suffix = " (control)" if kind == "control" else ""
+        marks.append(mark(name + suffix, kind, main.repeats(technique)))
     shown = ", ".join(f"{one.label} {decimals(one.value)}" for one in marks)
     title = "The soup, its members and votes"
     bars = any(one.interval is not None for one in marks)

@@ -12,14 +12,11 @@ import numpy as np
 from medusa.config.load import has_section, load_config
 from medusa.config.schema import DeepSERConfig, MetaConfig
 from medusa.corpora.labels import Labels
-from medusa.ensemble.evaluate import Combined
+from medusa.ensemble.evaluate import TECHNIQUES, Combined
 from medusa.errors import UserError
 from medusa.evaluation.runs import read_predictions
 from medusa.files import read_json, sha256
 from medusa.training.checkpoint import IDENTITY
-
-TECHNIQUES = ("majority", "soft", "bias", "logistic", "single", "soup")
-"""Ways of combining members, in the order they are shown; `single` stands for all seeds."""
 
 
 class Best(NamedTuple):

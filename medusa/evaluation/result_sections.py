@@ -39,7 +39,7 @@ def ablations_section(results: Results) -> Section:
         "F1 lost when a component is taken away",
         f"Class-balanced macro-F1 on test lost: {shown}.",
         plots.gains(
-            [plots.Gain(one.title, one.gain.value, one.gain.interval, one.by_seed, one.printed) for one in found],
+            [plots.Gain(one.title, one.gain.value, one.gain.interval, one.by_seed, one.printed_lost) for one in found],
             "class-balanced macro-F1 lost on test",
         ),
         ["Right of 0 the component helps. The paper's are differences of its printed averages, one seed each."],
@@ -95,10 +95,11 @@ def ambiguity_section(results: Results, main: Ensemble) -> Section:
     scored = classes >= 0
     lines, told = [], []
     for name, one in predictors(results, main).items():
-        confidence, right, rows = reliability_bins(classes[scored], one.probabilities[scored], bins=10)
+        sure, said = one.probabilities[scored], one.predicted[scored]
+        confidence, right, rows = reliability_bins(classes[scored], sure, bins=10, predicted=said)
         filled = np.where(rows > 0, rows, 1)
         lines.append(plots.Reliability(name, confidence / filled, right / filled, rows))
-        told.append(f"{name} {expected_calibration_error(classes[scored], one.probabilities[scored]):.3f}")
+        told.append(f"{name} {expected_calibration_error(classes[scored], sure, predicted=said):.3f}")
     figure = Figure(
         "reliability",
         f"Reliability, ensemble {main.name}",

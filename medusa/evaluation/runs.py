@@ -14,7 +14,7 @@ import pandas as pd
 from medusa.config.load import load_config
 from medusa.config.schema import DeepSERConfig, MetaConfig
 from medusa.corpora.labels import Labels
-from medusa.ensemble.evaluate import Combined
+from medusa.ensemble.evaluate import TECHNIQUES, Combined
 from medusa.ensemble.member_files import fitted_files, fitted_partition
 from medusa.ensemble.posteriors import read_posteriors
 from medusa.ensemble.stacking import meta_identity
@@ -133,7 +133,7 @@ def read_ensemble(config: MetaConfig, labels: Labels, selection: str, words: str
             f"{run}: trained with other {differing[0].removesuffix('_sha256')} than there are now; "
             f"remove that folder, then: python train_metacls.py {words}"
         )
-    techniques = ["majority", "soft", "bias", "logistic", *(f"seed-{seed}" for seed in config.seeds), "soup"]
+    techniques = [name for name in TECHNIQUES if name != "single"] + [f"seed-{seed}" for seed in config.seeds]
     remedy = f"write it with: python eval_metacls.py {words}"
     predicted = {
         partition: {

@@ -73,6 +73,11 @@ def paper_scores(rows: Labels, repeats: Sequence[Combined]) -> tuple[float, floa
     return float(f1), float(right)
 
 
+def spread(values: Sequence[float]) -> float:
+    """Standard deviation over seeds (n - 1 below), NaN for one."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+
+
 def effective_weights(weights: Floats, members: int, emotions: int) -> Floats:
     """What of a linear meta-classifier's weights can change its posteriors; shape (members, C, C + A).
 

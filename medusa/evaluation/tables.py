@@ -11,7 +11,7 @@ from medusa.evaluation.cells import decimals
 from medusa.evaluation.page import Table
 from medusa.evaluation.results import Results
 from medusa.evaluation.runs import Ensemble
-from medusa.evaluation.scores import concordance, effective_weights
+from medusa.evaluation.scores import concordance, effective_weights, spread
 from medusa.evaluation.speakers_table import predictors
 from medusa.evaluation.techniques_table import best_member
 from medusa.metrics import per_class_f1
@@ -48,14 +48,13 @@ def concordance_table(results: Results, ensemble: Ensemble) -> Table:
     ]
     numbers, rows = [], []
     for label, repeats in lines:
-        mean, deviation = np.mean(repeats, axis=0), np.std(repeats, axis=0)
-        spread = deviation if len(repeats) > 1 else np.full(len(mean), np.nan)
+        mean, deviations = np.mean(repeats, axis=0), [spread(column) for column in zip(*repeats, strict=True)]
         numbers.append(
             {"predictor": label}
             | dict(zip(attributes, mean, strict=True))
-            | {f"{name}_sd": value for name, value in zip(attributes, spread, strict=True)}
+            | {f"{name}_sd": value for name, value in zip(attributes, deviations, strict=True)}
         )
-        rows.append([label, *(decimals(*pair) for pair in zip(mean, spread, strict=True))])
+        rows.append([label, *(decimals(*pair) for pair in zip(mean, deviations, strict=True))])
     notes = [
         "Concordance correlation coefficient over all test rows, those without consensus included; 1 is perfect, 0 is "
         "no agreement. ±: standard deviation over the seeds."

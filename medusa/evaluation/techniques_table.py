@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from medusa.ensemble.evaluate import Combined
+from medusa.ensemble.evaluate import TECHNIQUES, Combined
 from medusa.ensemble.member_files import fitted_partition
-from medusa.evaluation.cells import bound, decimals, difference, interval_text, known, score_text, signed, verdict
+from medusa.evaluation.cells import bound, decimals, interval_text, score_text, signed, verdict
 from medusa.evaluation.page import NO_VALUE, Table
 from medusa.evaluation.paper import TABLE_3
+from medusa.evaluation.protocols import compared, honest_accuracy, honest_f1, paper_cells, paper_head
 from medusa.evaluation.results import Results
 from medusa.evaluation.runs import Ensemble, Member
-from medusa.evaluation.scores import Estimate, estimate, paper_scores, scores
+from medusa.evaluation.scores import Estimate, estimate, scores
 from medusa.evaluation.variants import missing_member
 
 TRAINED = ("logistic", "single", "soup")
@@ -25,14 +25,7 @@ TRAINED = ("logistic", "single", "soup")
 def technique_labels(ensemble: Ensemble) -> dict[str, str]:
     """Technique → its name for readers, in the order of Table 3."""
     seeds = len(ensemble.config.seeds)
-    return {
-        "majority": "majority vote",
-        "soft": "soft vote",
-        "bias": "soft vote + bias",
-        "logistic": "logistic regression",
-        "single": f"single, mean of {seeds}",
-        "soup": f"soup of {seeds}",
-    }
+    return TECHNIQUES | {"single": f"single, mean of {seeds}", "soup": f"soup of {seeds}"}
 
 
 def techniques_table(results: Results) -> Table:
@@ -43,31 +36,20 @@ def techniques_table(results: Results) -> Table:
     for ensemble in results.ensembles:
         head = f"{ensemble.name} ({len(ensemble.config.members)} members)"
         for technique, name in technique_labels(ensemble).items():
-            line, one = _line(results, ensemble, technique)
+            line = _line(results, ensemble, technique)
             lines.append(line)
             if technique == "soup":
                 strong.add(len(rows))
-            rows.append(
-                [
-                    head if technique == "majority" else "",
-                    name,
-                    known(line["paper_f1"]),
-                    known(line["paper_protocol_f1"]),
-                    difference(line["paper_protocol_f1"], line["paper_f1"]),
-                    score_text(one, line["test_balanced_f1_sd"]) if results.honest else NO_VALUE,
-                    known(line["paper_accuracy"]),
-                    known(line["paper_protocol_accuracy"]),
-                    difference(line["paper_protocol_accuracy"], line["paper_accuracy"]),
-                    decimals(line["test_accuracy"], line["test_accuracy_sd"]) if results.honest else NO_VALUE,
-                ]
-            )
-    header = ["ensemble", "technique", "paper, F1", "paper protocol, F1", "difference", "honest, F1 (95 %)"]
-    header += ["paper, accuracy", "paper protocol, accuracy", "difference", "honest, accuracy"]
+            head_cell = head if technique == "majority" else ""
+            figures = [*paper_cells(line, "f1"), honest_f1(results, line), *paper_cells(line, "accuracy")]
+            rows.append([head_cell, name, *figures, honest_accuracy(results, line)])
+    header = ["ensemble", "technique", *paper_head("f1"), "honest, F1 (95 %)", *paper_head("accuracy")]
+    header += ["honest, accuracy"]
     notes = [
         "Columns as in Table 1. Single: one meta-classifier, mean ± standard deviation over seeds. With one class per "
-        "row accuracy is the micro-F1 too. Bias (one for each class, fitted on the selection rows) and logistic "
-        "regression (on the rows of Stage 3) are controls: does the meta-classifier do more than correct the priors? A "
-        "dash under the paper's protocol: fitted on those very rows.",
+        "row accuracy is the micro-F1 too. Bias per class (fitted on the selection rows) and logistic regression (on "
+        "the rows of Stage 3) are controls: does the meta-classifier do more than correct the priors? A dash under "
+        "the paper's protocol: fitted on those very rows.",
     ]
     title = "Table 3. Ways of combining the members"
     return Table("techniques", title, pd.DataFrame(lines), header, rows, notes, (0, 1), frozenset(strong))
@@ -78,10 +60,10 @@ def contrasts_table(results: Results, ensemble: Ensemble) -> tuple[Table, dict[s
     best = best_member(results, ensemble)
     opponents: dict[str, tuple[str, Sequence[Combined]]] = {
         "member": (f"best member on {results.selection}, {best.name}", [best.predicted["test"]]),
-        "majority": ("majority vote", ensemble.repeats("majority")),
-        "soft": ("soft vote", ensemble.repeats("soft")),
-        "bias": ("soft vote + bias per class", ensemble.repeats("bias")),
-        "logistic": ("logistic regression", ensemble.repeats("logistic")),
+        "majority": (TECHNIQUES["majority"], ensemble.repeats("majority")),
+        "soft": (TECHNIQUES["soft"], ensemble.repeats("soft")),
+        "bias": (TECHNIQUES["bias"], ensemble.repeats("bias")),
+        "logistic": (TECHNIQUES["logistic"], ensemble.repeats("logistic")),
         "single": (f"single meta-classifier, mean of {len(ensemble.seeds)}", ensemble.seeds),
     }
     soup = ensemble.repeats("soup")
@@ -90,6 +72,8 @@ def contrasts_table(results: Results, ensemble: Ensemble) -> tuple[Table, dict[s
         "Gain in class-balanced macro-F1 on test. Intervals: bootstrap over the speakers of test, paired, with "
         "the models as they were trained; they say what other speakers would change, not other seeds."
     ]
+    if not results.honest:
+        notes.append("The bias per class is fitted on these test rows, for there is no dev partition.")
     header = ["soup against", "gain in F1 (95 % interval)", "reading"]
     table = _gains("contrasts", "The soup against its parts", "soup_against", header, list(found.values()), notes)
     return table, {key: one for key, (_, one) in found.items()}
@@ -97,32 +81,36 @@ def contrasts_table(results: Results, ensemble: Ensemble) -> tuple[Table, dict[s
 
 def stackings_table(results: Results) -> Table:
     """The first ensemble, Stage 3 fitted on one or another set of rows."""
+    main = results.ensembles[0]
     numbers, rows = [], []
-    for ensemble in [results.ensembles[0], *results.stackings]:
-        soup, soft = ensemble.repeats("soup"), ensemble.repeats("soft")
-        gain, fit_on = estimate(results.draws, soup, soft), ensemble.config.fit_on
+    for ensemble in [main, *results.stackings]:
+        soup, fit_on = ensemble.repeats("soup"), ensemble.config.fit_on
+        over_vote = estimate(results.draws, soup, ensemble.repeats("soft"))
+        over_main = estimate(results.draws, soup, main.repeats("soup"))
         count = len(results.labels.partition(fitted_partition(ensemble.config)))
-        values = {name: estimate(results.draws, ensemble.repeats(name)) for name in technique_labels(ensemble)}
+        values = {name: estimate(results.draws, ensemble.repeats(name)) for name in TECHNIQUES}
         numbers.append(
             {"ensemble": ensemble.name, "fit_on": fit_on, "rows": count, "leaks": ensemble.fitted_on("test")}
             | {name: one.value for name, one in values.items()}
-            | {"soup_less_soft": gain.value, "low": bound(gain, 0), "high": bound(gain, 1)}
+            | {"soup_less_soft": over_vote.value, "low": bound(over_vote, 0), "high": bound(over_vote, 1)}
+            | {"soup_less_first": over_main.value, "first_low": bound(over_main, 0), "first_high": bound(over_main, 1)}
         )
         shown = [decimals(values[name].value) for name in ("soft", "logistic", "single")]
-        told = "leaks: no result" if ensemble.fitted_on("test") else verdict(gain)
-        rows.append(
-            [fit_on, f"{count:,}", *shown, score_text(values["soup"]), signed(gain.value) + interval_text(gain), told]
-        )
+        gains = [signed(one.value) + interval_text(one) for one in (over_vote, over_main)]
+        if ensemble is main:
+            gains[1] = NO_VALUE
+        rows.append([fit_on + (" (leaks)" if ensemble.fitted_on("test") else ""), f"{count:,}", *shown,
+                     score_text(values["soup"]), *gains])  # fmt: skip
     header = ["fitted on", "rows", "soft vote", "logistic regression", "single", "soup (95 %)"]
-    header += ["soup less soft vote (95 %)", "reading"]
+    header += ["soup less soft vote (95 %)", f"soup less that on {main.config.fit_on} (95 %)"]
     notes = [
         "Class-balanced macro-F1 on test. train: the members' own training rows, as the paper words it. dev: rows they "
         "were selected on. crossfit: training rows, each predicted by models that never heard its speaker; its votes "
         "are means over the models of the folds. released: all labelled rows, the reported ones among them: a "
-        "diagnostic of the authors' release.",
+        "diagnostic of the authors' release, and no result.",
     ]
-    title = f"Stage 3 fitted on other rows, ensemble {results.ensembles[0].config.name}"
-    return Table("stackings", title, pd.DataFrame(numbers), header, rows, notes, (0, 7))
+    title = f"Stage 3 fitted on other rows, ensemble {main.config.name}"
+    return Table("stackings", title, pd.DataFrame(numbers), header, rows, notes)
 
 
 def without_table(results: Results) -> Table:
@@ -156,23 +144,11 @@ def _gains(
     return Table(name, title, numbers, header, rows, notes, text=(0, 2))
 
 
-def _line(results: Results, ensemble: Ensemble, technique: str) -> tuple[dict[str, Any], Estimate]:
+def _line(results: Results, ensemble: Ensemble, technique: str) -> dict[str, Any]:
     size = results.beside.ensemble(ensemble.name, ensemble.config.members)
     printed = TABLE_3[size].get(technique) if size is not None else None
-    repeats = ensemble.repeats(technique)
-    one, tested = estimate(results.draws, repeats), [scores(results.test, repeat) for repeat in repeats]
-    line: dict[str, Any] = {"ensemble": ensemble.name, "members": len(ensemble.config.members), "technique": technique}
-    line |= {"fit_on": ensemble.config.fit_on, "paper_f1": None, "paper_accuracy": None}
-    if printed is not None:
-        line |= {"paper_f1": printed.f1, "paper_accuracy": printed.accuracy}
-    line |= {"paper_protocol_f1": None, "paper_protocol_accuracy": None}
-    on_selection = technique == "bias" or (technique in TRAINED and ensemble.fitted_on(results.selection))
-    if not on_selection:
-        f1, accuracy = paper_scores(results.selected, ensemble.repeats(technique, "selection"))
-        line |= {"paper_protocol_f1": f1, "paper_protocol_accuracy": accuracy}
-    for name in ("balanced_f1", "macro_f1", "accuracy"):
-        values = [getattr(one, name) for one in tested]
-        deviation = float(np.std(values)) if len(values) > 1 else float("nan")
-        line |= {f"test_{name}": float(np.mean(values)), f"test_{name}_sd": deviation}
-    line |= {"test_balanced_f1_low": bound(one, 0), "test_balanced_f1_high": bound(one, 1)}
-    return line, one
+    seen = technique == "bias" or (technique in TRAINED and ensemble.fitted_on(results.selection))
+    selected = None if seen else ensemble.repeats(technique, "selection")
+    line = {"ensemble": ensemble.name, "members": len(ensemble.config.members), "technique": technique}
+    line["fit_on"] = ensemble.config.fit_on
+    return line | compared(results, printed, selected, ensemble.repeats(technique))

@@ -16,16 +16,13 @@ from medusa.config.load import load_config
 from medusa.config.schema import DeepSERConfig, MetaConfig
 from medusa.corpora.labels import Labels
 from medusa.errors import UserError
-from medusa.evaluation.paper import AVERAGES, FULL
+from medusa.evaluation.paper import FULL
 from medusa.evaluation.runs import Ensemble, Member, read_ensemble, read_predictions, read_training
 
 Config = TypeVar("Config", DeepSERConfig, MetaConfig)
 
 SEED = re.compile(r"(?:^|\.)seed-\d+$")
 """End of the variant of a run that differs in its seed."""
-
-ORDER = (*AVERAGES, "soft_consensus", "no_mixup_hard")
-"""Of the rows of Table 2: the paper's, then those that take them apart, then all others by name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,19 +33,15 @@ class Cell:
     variant: str
     """`FULL` where nothing is ablated."""
     runs: list[Member]
-    """By seed."""
 
-    def by_step(self) -> dict[int, Member]:
-        """Runs by how far their seed is from the member's first: members differ in their own seeds."""
-        first = _seed(self.runs[0])
-        return {_seed(run) - first: run for run in self.runs}
+    @property
+    def by_seed(self) -> dict[int, Member]:
+        """Its runs."""
+        return {run.training.config.seed: run for run in self.runs if run.training is not None}
 
 
 def read_cells(runs: Path, labels: Labels, selection: str) -> tuple[list[Cell], list[str]]:
-    """The ablations below `runs/members`, each with its unablated member, and what was left out, with the reason.
-
-    Cells stand in the order of the members' names, then in that of Table 2.
-    """
+    """The ablations below `runs/members`, each with its unablated member, and what was left out, with the reason."""
     found: dict[tuple[str, str], list[Member]] = {}
     left_out = []
     for config in _configs(DeepSERConfig, runs / "members"):
@@ -58,9 +51,11 @@ def read_cells(runs: Path, labels: Labels, selection: str) -> tuple[list[Cell], 
             left_out.append(str(error))
             continue
         found.setdefault((config.name, SEED.sub("", config.variant or "")), []).append(member)
+    whole = {member for member, variant in found if variant == FULL}
     ablated = {member for member, variant in found if variant != FULL}
-    keys = sorted((key for key in found if key[0] in ablated), key=lambda key: (key[0], *_place(key[1])))
-    return [Cell(*key, sorted(found[key], key=_seed)) for key in keys], left_out
+    cells = [Cell(member, variant, runs) for (member, variant), runs in found.items() if member in whole & ablated]
+    lost = sorted(ablated - whole)
+    return cells, [*left_out, *(f"the ablations of member {name}, for it was not itself trained" for name in lost)]
 
 
 def read_varied_ensembles(
@@ -116,12 +111,3 @@ def _read_run(config: DeepSERConfig, labels: Labels, selection: str, runs: Path)
         for partition in dict.fromkeys([selection, "test"])
     }
     return Member(run.name, predicted, training)
-
-
-def _place(variant: str) -> tuple[int, str]:
-    return (ORDER.index(variant), "") if variant in ORDER else (len(ORDER), variant)
-
-
-def _seed(member: Member) -> int:
-    assert member.training is not None
-    return member.training.config.seed

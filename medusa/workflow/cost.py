@@ -121,7 +121,8 @@ def job_cost(job: Job, assumed: Assumptions) -> Cost:
         disk = CHECKPOINTS * 3 * 4 * parameters + _posteriors(assumed)
     else:
         operations, waiting = 0.0, 0.0
-        techniques = 3 + len(config.seeds) if isinstance(config, MetaConfig) else 0
+        # All of `medusa.ensemble.evaluate.TECHNIQUES`, with each seed for `single`.
+        techniques = 5 + len(config.seeds) if isinstance(config, MetaConfig) else 0
         disk = techniques * _posteriors(assumed)
     if not request(job).gpu or config is None:
         return Cost(operations, 0.0, disk)

@@ -60,3 +60,15 @@ def test_the_logistic_regression_weighs_classes_equally_over_standardised_inputs
     assert abs(residual.mean()) > 0.01, "without those weights it would be this that vanishes"
     rare = classes == 1
     assert (controls.stacked(stack).argmax(axis=1)[rare] == 1).mean() > 0.6
+
+
+def test_the_bias_comes_from_the_rows_held_out_and_the_regression_from_those_fitted() -> None:
+    """Each control follows its own rows: classes at random for the one, turned round for the other."""
+    stack, classes = made_stack(300, 3)
+    other, others = made_stack(300, 4)
+    usual, random = fit_controls(stack, classes, other, others), fit_controls(stack, classes, other, np.roll(others, 1))
+    np.testing.assert_allclose(random.stacked(stack), usual.stacked(stack))
+    assert random.bias[1] > usual.bias[1] + 0.1, "both classes now look like the frequent one: the rare one is raised"
+    turned = fit_controls(stack, 1 - classes, other, others)
+    np.testing.assert_allclose(turned.bias, usual.bias)
+    np.testing.assert_allclose(turned.stacked(stack), usual.stacked(stack)[:, ::-1], atol=1e-6)

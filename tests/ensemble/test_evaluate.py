@@ -138,6 +138,6 @@ def test_single_is_the_mean_of_the_seeds_with_its_deviation(rows: Labels) -> Non
     combined = {name: predictions(*right) for name in ("majority", "soft", "soup", "seed-4")}
     table = score_techniques({**combined, "seed-9": predictions(*wrong)}, rows).set_index("technique")
     assert table.loc["single", "accuracy"] == pytest.approx((1 + 7 / 8) / 2)
-    assert table.loc["single", "accuracy_sd"] == pytest.approx(1 / 16)
+    assert table.loc["single", "accuracy_sd"] == pytest.approx(np.sqrt(2) / 16)  # of two, n - 1 below
     assert table["accuracy_sd"].drop("single").isna().all()
     assert table.loc["single", "macro_f1"] == pytest.approx(table.loc[["seed-4", "seed-9"], "macro_f1"].mean())

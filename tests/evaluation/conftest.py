@@ -54,7 +54,7 @@ def make_labels(file: Path, partitions: dict[str, int]) -> Labels:
             rows.append(
                 {"FileName": f"{partition}_{number}.wav", **dict(zip(EMOTIONS, shares, strict=True)), **attributes}
                 | {"EmoClass": "X" if number % 10 == 9 else emotion, "SpkrID": f"{partition}{number % 6}"}
-                | {"Partition": partition}
+                | {"Partition": partition, "Gender": ("Female", "Male")[number % 2]}
             )
     labels = labels_from_table(file, pd.DataFrame(rows))
     write_labels(file, labels)
@@ -99,8 +99,10 @@ def make_ensemble(file: Path, folder: Path, labels: Labels, members: list[str], 
     stacks = {
         name: stack_members(member_files(config, name), labels, name) for name in ("dev", "test") if labels.has(name)
     }
-    stack, rows = stacks["test"], labels.partition("test").class_indices()
-    controls = fit_controls(stack, rows, stack, rows)
+    stack, held_out = stacks["test"], "dev" if "dev" in stacks else "test"
+    classes = [labels.partition(name).class_indices() for name in ("train", held_out)]
+    fitted = stack_members(member_files(config, "train"), labels, "train")
+    controls = fit_controls(fitted, classes[0], stacks[held_out], classes[1])
     for seed in config.seeds:
         (run / f"seed-{seed}" / "best").mkdir(parents=True)
         model = build_metaclassifier(config, stack, seed, CPU)
@@ -130,7 +132,7 @@ def add_variants(runs: Runs) -> None:
     """Ablations of `plain` from two seeds, one of them put aside; `three` fitted on other rows and without members."""
     for number, (variant, seed) in enumerate([
         (None, 1000), ("one_hot", 0), ("one_hot", 1000), ("no_multitask", 0), ("no_multitask", 1000),
-        ("only-speech", 0), ("zz", 0),
+        ("only-speech", 0), ("soft_consensus", 1000), ("zz", 0),
     ]):  # fmt: skip
         words = [*([variant] if variant else []), *([f"seed-{seed}"] if seed else [])]
         name = ".".join(words)

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from scipy.spatial.distance import jensenshannon
 from sklearn.metrics import accuracy_score, f1_score
 
 from medusa import provenance
@@ -103,7 +104,15 @@ def three(values: list[float] | tuple[float, ...]) -> list[str]:
 
 
 def spread(repeats: Sequence[tuple[float, ...]]) -> list[str]:
-    return [f"{np.mean(column):.3f} ± {np.std(column):.3f}" for column in zip(*repeats, strict=True)]
+    """Mean and, of several, standard deviation (n - 1 below)."""
+    columns = list(zip(*repeats, strict=True))
+    ends = [f" ± {np.std(column, ddof=1):.3f}" if len(column) > 1 else "" for column in columns]
+    return [f"{np.mean(column):.3f}{end}" for column, end in zip(columns, ends, strict=True)]
+
+
+def signed(value: float, digits: int = 3) -> str:
+    text = f"{value:+.{digits}f}".replace("-", "−")
+    return text[1:] if float(text[1:]) == 0 else text
 
 
 def paper_protocol(rows: Labels, repeats: Sequence[pd.DataFrame]) -> list[float]:
@@ -137,10 +146,22 @@ def test_table_1_holds_each_member_with_scikit_learns_scores(document: ET.Elemen
         on_dev = paper_protocol(dev, [posteriors(runs, member, "dev")])[0]
         on_test = sklearn_scores(test, posteriors(runs, member, "test"))
         best = "–" if member.endswith(".csv") else "5 (2)"
-        paper = ["0.440", f"{on_dev:.3f}", f"{on_dev - 0.44:+.3f}".replace("-", "−")]
+        paper = ["0.440", f"{on_dev:.3f}", signed(on_dev - 0.44)]
         if member != "plain":
             paper = ["–", f"{on_dev:.3f}", "–"]
         expected.append([member, *described, *paper, *three(on_test), best])
+    members = runs.members
+    on_dev_of = [paper_protocol(dev, [posteriors(runs, member, "dev")])[0] for member in members]
+    tested = [sklearn_scores(test, posteriors(runs, member, "test")) for member in members]
+    top = int(np.argmax(on_dev_of))
+    soup = paper_protocol(dev, [technique(runs, "three", "soup", "dev")])[0]
+    for name, paper_f1, ours, scored in (
+        ("average of the members", 0.413, float(np.mean(on_dev_of)), tuple(np.mean(tested, axis=0))),
+        ("best on dev", 0.440, on_dev_of[top], tested[top]),
+        ("soup of three", 0.472, soup, sklearn_scores(test, technique(runs, "three", "soup"))),
+    ):
+        described = [name, "–", "–", f"{paper_f1:.3f}", f"{ours:.3f}", signed(ours - paper_f1)]
+        expected.append([*described, *three(scored), "–"])
     found = table(document, "Table 1")
     assert markdown_table(report, "Table 1") == found
     assert [found[0], *([*row[:6], without_interval(row[6]), *row[7:]] for row in found[1:])] == expected
@@ -150,64 +171,77 @@ def test_table_1_holds_each_member_with_scikit_learns_scores(document: ET.Elemen
     )
     assert numbers["best_epoch"].dropna().tolist() == [5, 5]
     assert numbers["paper_id"].dropna().tolist() == [8]
+    assert numbers["f1_difference"][0] == pytest.approx(numbers["paper_protocol_f1"][0] - 0.44)
 
 
-CELLS = {
-    "DeepSER": (["plain", "plain-seed-1000"], "0.440"),
-    "w. one-hot targets": (["plain-one_hot", "plain-one_hot.seed-1000"], "0.402"),
-    "w/o multitask": (["plain-no_multitask", "plain-no_multitask.seed-1000"], "0.411"),
-    "speech alone": (["plain-only-speech"], "–"),
+CELLS: dict[str, tuple[list[str], tuple[float, float] | None, tuple[float, float] | None]] = {
+    "DeepSER": (["plain", "plain-seed-1000"], (0.440, 0.450), (0.421, 0.432)),
+    "w. one-hot targets": (["plain-one_hot", "plain-one_hot.seed-1000"], (0.402, 0.423), (0.389, 0.410)),
+    "w/o multitask": (["plain-no_multitask", "plain-no_multitask.seed-1000"], (0.411, 0.429), (0.412, 0.429)),
+    "w/o rows without consensus": (["plain-soft_consensus.seed-1000"], None, None),
+    "speech alone": (["plain-only-speech"], None, None),
 }
-"""Rows of Table 2 → runs behind them, and what the paper prints of its member 8."""
+"""Rows of Table 2 → runs behind them, and what the paper prints of its member 8 and on average."""
 
 
 def test_table_2_holds_each_cell_over_its_seeds(document: ET.Element, report: Path, runs: Runs) -> None:
     dev, test = (runs.labels.partition(name) for name in ("dev", "test"))
     rows = table(document, "Table 2, cell by cell")[1:]
     assert markdown_table(report, "Table 2, cell by cell")[1:] == rows
-    assert [row[0] for row in rows] == list(CELLS)
-    for row, (members, paper) in zip(rows, CELLS.values(), strict=True):
-        on_dev = paper_protocol(dev, [posteriors(runs, member, "dev") for member in members])
+    lines = iter(rows)
+    for title, (members, of_member, on_average) in CELLS.items():
+        ours = paper_protocol(dev, [posteriors(runs, member, "dev") for member in members])
         on_test = [sklearn_scores(test, posteriors(runs, member, "test")) for member in members]
-        f1, _, right = ([scored[place] for scored in on_test] for place in range(3))
-        assert row[1:4] == ["plain", str(len(members)), paper]
-        assert row[4] == f"{on_dev[0]:.3f}"
-        assert row[8] == f"{on_dev[1]:.3f}"
-        for cell, values in ((row[6], f1), (row[10], right)):
-            spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
-            assert cell == f"{np.mean(values):.3f}{spread}"
+        for head, member, paper in ((title, "plain", of_member), ("", "average", on_average)):
+            row = next(lines)
+            assert row[:3] == [head, member, str(len(members))]
+            for place, of in ((3, 0), (7, 1)):
+                theirs = ("–", "–") if paper is None else (f"{paper[of]:.3f}", signed(ours[of] - paper[of]))
+                assert row[place : place + 3] == [theirs[0], f"{ours[of]:.3f}", theirs[1]]
+            honest = [spread([(scored[of],) for scored in on_test])[0] for of in (0, 2)]
+            if member == "average":  # ± is for seeds, and these are members too
+                honest = [cell.partition(" ±")[0] for cell in honest]
+            assert [without_interval(row[6]), row[10]] == honest
+    assert next(lines, None) is None
 
 
-def test_table_2_says_what_is_lost(document: ET.Element, runs: Runs) -> None:
-    test = runs.labels.partition("test")
+EFFECTS = {
+    "w. one-hot targets": ("DeepSER", "w. one-hot targets", slice(None), ["+0.032", "−8.23"]),
+    "w/o multitask": ("DeepSER", "w/o multitask", slice(None), ["+0.009", "−2.18"]),
+    "w/o rows without consensus": ("DeepSER", "w/o rows without consensus", slice(1, None), ["–", "–"]),
+    "speech alone": ("DeepSER", "speech alone", slice(1), ["–", "–"]),
+    "one-hot targets, both w/o rows without consensus": (
+        "w/o rows without consensus", "w. one-hot targets", slice(1, None), ["–", "–"]),
+}  # fmt: skip
+"""Title → rows of `CELLS` with and without it, which of their two seeds both were trained from, and the paper's."""
 
-    def scored(row: str) -> list[float]:
-        return [sklearn_scores(test, posteriors(runs, member, "test"))[0] for member in CELLS[row][0]]
 
-    full = scored("DeepSER")
-    rows = table(document, "Table 2. What each component brings")[1:]
-    printed = {
-        "w. one-hot targets": ["+0.032", "−8.23"],
-        "w/o multitask": ["+0.009", "−2.18"],
-        "speech alone": ["–", "–"],
-    }
-    assert [row[0] for row in rows] == list(printed)
-    for row in rows:
-        ablated = scored(row[0])
-        lost = np.mean(full) - np.mean(ablated)
-        assert row[2].split(" (")[0] == f"{lost:+.3f}".replace("-", "−")
-        by_seed = np.array(full[: len(ablated)]) - np.array(ablated)
-        if len(by_seed) > 1:
-            low, high = stats.ttest_1samp(by_seed, 0).confidence_interval(0.95)
-            assert row[3] == f"{low:+.3f} … {high:+.3f}".replace("-", "−")
-            ends = [float(end) for end in re.findall(r"[-+]\d\.\d{3}", row[2].replace("−", "-"))[1:]]
-            said = "above 0" if min(low, *ends) > 0 else "below 0" if max(high, *ends) < 0 else "not told apart from 0"
-            assert row[4] == said
-        else:
-            assert row[4].endswith("(one seed)")
-        assert row[5:7] == printed[row[0]]
-        deltas = (-100 * lost / np.mean(ablated), -100 * lost / np.mean(full))
-        assert row[7:] == [f"{delta:+.2f}".replace("-", "−") for delta in deltas]
+@pytest.mark.parametrize("title", EFFECTS)
+def test_table_2_says_what_is_lost_from_equal_seeds(document: ET.Element, runs: Runs, title: str) -> None:
+    dev, test = (runs.labels.partition(name) for name in ("dev", "test"))
+    rows = {row[0]: row for row in table(document, "Table 2. What each component brings")[1:]}
+    assert list(rows) == list(EFFECTS)
+    row, (base, variant, seeds, printed) = rows[title], EFFECTS[title]
+    sides = [CELLS[name][0][seeds] if len(CELLS[name][0]) > 1 else CELLS[name][0] for name in (base, variant)]
+    whole, ablated = (
+        np.array([sklearn_scores(test, posteriors(runs, member, "test"))[0] for member in side]) for side in sides
+    )
+    lost = whole.mean() - ablated.mean()
+    assert row[2].split(" (")[0] == signed(lost)
+    if len(whole) > 1:
+        low, high = stats.ttest_1samp(whole - ablated, 0).confidence_interval(0.95)
+        assert row[3] == f"{signed(low)} … {signed(high)}"
+        ends = [float(end) for end in re.findall(r"[-+]?\d\.\d{3}", row[2].replace("−", "-"))[1:]]
+        said = "above 0" if min(low, *ends) > 0 else "below 0" if max(high, *ends) < 0 else "not told apart from 0"
+        assert row[4] == said
+    else:
+        assert row[3] == "–"
+        assert row[4].endswith("(one seed)")
+    on_dev = [paper_protocol(dev, [posteriors(runs, member, "dev") for member in side])[0] for side in sides]
+    less = on_dev[0] - on_dev[1]
+    assert row[5:8:2] == printed
+    assert [row[6], row[8]] == [signed(less), signed(-100 * less / on_dev[1], 2)]
+    assert row[9] == signed(-100 * lost / whole.mean(), 2)
 
 
 def test_what_could_not_be_read_beside_the_members_is_said(document: ET.Element) -> None:
@@ -234,9 +268,9 @@ def test_table_3_holds_each_technique_of_each_ensemble(document: ET.Element, rep
             assert [row[2], row[6]] == paper
             assert [row[3], row[7]] == (["–", "–"] if one == "bias" else three(on_dev))  # it is fitted on dev
             for place, theirs, ours in ((4, paper[0], on_dev[0]), (8, paper[1], on_dev[1])):
-                assert row[place] == ("–" if theirs == "–" else f"{ours - float(theirs):+.3f}".replace("-", "−"))
-            assert without_interval(row[5]) == spread([(scores[0],) for scores in scored])[0].removesuffix(" ± 0.000")
-            assert row[9] == spread([(scores[2],) for scores in scored])[0].removesuffix(" ± 0.000")
+                assert row[place] == ("–" if "–" in (theirs, row[place - 1]) else signed(ours - float(theirs)))
+            assert without_interval(row[5]) == spread([(scores[0],) for scores in scored])[0]
+            assert row[9] == spread([(scores[2],) for scores in scored])[0]
     assert next(lines, None) is None
     assert len(pd.read_csv(report / "techniques.csv")) == 2 * 6
 
@@ -244,20 +278,61 @@ def test_table_3_holds_each_technique_of_each_ensemble(document: ET.Element, rep
 def test_stage_3_on_other_rows_and_without_members(document: ET.Element, runs: Runs) -> None:
     test = runs.labels.partition("test")
     rows = table(document, "Stage 3 fitted on other rows")[1:]
-    folders = {"train": "three", "dev": "three-dev", "released": "three-released"}
+    folders = {"train": "three", "dev": "three-dev", "released (leaks)": "three-released"}
     assert [row[0] for row in rows] == list(folders)
     assert [row[1] for row in rows] == ["70", "60", "190"]
     soups = {name: sklearn_scores(test, technique(runs, folder, "soup"))[0] for name, folder in folders.items()}
     for row, (name, folder) in zip(rows, folders.items(), strict=True):
         assert without_interval(row[5]) == f"{soups[name]:.3f}"
         soft = sklearn_scores(test, technique(runs, folder, "soft"))[0]
-        assert row[6].split(" (")[0] == f"{soups[name] - soft:+.3f}".replace("-", "−").replace("+0.000", "0.000")
-    assert rows[2][7] == "leaks: no result"
+        assert row[6].split(" (")[0] == signed(soups[name] - soft)
+        assert row[7].split(" (")[0] == ("–" if name == "train" else signed(soups[name] - soups["train"]))
     left_out = table(document, "Leave one member out")[1:]
     assert [row[0] for row in left_out] == runs.members
     for number, row in enumerate(left_out):
         score = sklearn_scores(test, technique(runs, f"three-without-{number}", "soup"))[0]
-        assert row[1].split(" (")[0] == f"{soups['train'] - score:+.3f}".replace("-", "−").replace("+0.000", "0.000")
+        assert row[1].split(" (")[0] == signed(soups["train"] - score)
+
+
+def test_how_annotators_disagree_is_measured_against_all_rows(document: ET.Element, runs: Runs) -> None:
+    """SciPy's divergences over all test rows; calibration by hand over those with consensus."""
+    test, emotions = runs.labels.partition("test"), list(runs.labels.emotions)
+    shares, kept = test.targets(), test.table["EmoClass"].isin(emotions).to_numpy()
+    rows = {row[0]: row[1:] for row in table(document, "How well the annotators' disagreement is told")[1:]}
+    for head, name in (("majority vote", "majority"), ("soft vote", "soft"), ("soup of 3", "soup")):
+        predicted = technique(runs, "three", name)
+        said = predicted[emotions].to_numpy()
+        floored = np.maximum(said, 1e-7)
+        kl = stats.entropy(shares, floored, axis=1) - np.log(floored.sum(axis=1))  # SciPy makes them sum to 1
+        js = jensenshannon(shares, said, axis=1) ** 2
+        brier = ((shares - said) ** 2).sum(axis=1)
+        sure = said.max(axis=1)[kept]
+        right = (predicted["EmoClass"].to_numpy() == test.table["EmoClass"].to_numpy())[kept]
+        bins = np.ceil(sure * 15).astype(int)
+        ece = sum(abs(sure[bins == one].sum() - right[bins == one].sum()) for one in set(bins)) / kept.sum()
+        assert rows[head] == three([kl.mean(), js.mean(), brier.mean(), ece])
+
+
+def test_scores_by_gender_and_by_speaker(document: ET.Element, report: Path, runs: Runs) -> None:
+    test = runs.labels.partition("test")
+    soup = technique(runs, "three", "soup")["EmoClass"].to_numpy()
+    true, kept = test.table["EmoClass"].to_numpy(), (test.table["EmoClass"] != "X").to_numpy()
+    rows = table(document, "By gender")[1:]
+    assert [row[0] for row in rows] == ["Female", "Male"]
+    for row in rows:
+        chosen = kept & (test.table["Gender"] == row[0]).to_numpy()
+        size = pd.Series(true[chosen]).map(pd.Series(true[chosen]).value_counts()).to_numpy()
+        balanced = f1_score(true[chosen], soup[chosen], average="macro", sample_weight=1 / size)
+        assert row[1:5] == ["3", str(chosen.sum()), f"{balanced:.3f}", f"{(true == soup)[chosen].mean():.3f}"]
+    of_speaker = {}
+    for name in set(test.table["SpkrID"]):
+        chosen = kept & (test.table["SpkrID"] == name).to_numpy()
+        if chosen.sum() >= 10:
+            of_speaker[name] = f1_score(true[chosen], soup[chosen], average="macro")
+    assert 0 < len(of_speaker) < 6, "some have fewer rows than are shown one by one"
+    speakers = pd.read_csv(report / "speakers.csv")
+    assert dict(zip(speakers["speaker"], speakers["soup_f1"], strict=True)) == pytest.approx(of_speaker)
+    assert speakers["soup_f1"].is_monotonic_decreasing
 
 
 def test_the_headline_compares_the_soup_with_members_and_votes(document: ET.Element, report: Path, runs: Runs) -> None:
@@ -397,7 +472,7 @@ def test_members_stand_in_the_order_of_the_largest_ensemble(own_runs: Runs, tmp_
     out = tmp_path / "out"
     write_report(own_runs.folder, own_runs.ensembles[::-1], [], out)
     document = ET.fromstring((out / "report.html").read_text(encoding="utf-8"))
-    assert [row[0] for row in table(document, "Table 1")[1:]] == own_runs.members
+    assert [row[0] for row in table(document, "Table 1")[1:-3]] == own_runs.members
     assert "(ensemble two)" in "".join(document.itertext())  # the headline is about the first named
 
 

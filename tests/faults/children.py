@@ -5,16 +5,13 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
-import signal
-import time
 import traceback
-from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.faults.workspace import Done, call
-from tests.test_scripts import PROCESSES
+from tests.faults.workspace import call
+from tests.processes import PROCESSES, Done, Running
 
 CAPABILITY_VERSION = 0x20080522
 DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER = 1, 2, 3
@@ -32,7 +29,7 @@ class Limits(NamedTuple):
     """Bytes of address space beyond those that it has."""
 
 
-class Child:
+class Child(Running):
     """One command at work in `folder`."""
 
     def __init__(self, folder: Path, *words: str, limits: Limits | None = None) -> None:
@@ -41,16 +38,6 @@ class Child:
         self.process = PROCESSES.Process(target=_work, args=arguments, daemon=True)
         self.process.start()
         sender.close()
-
-    def signal(self, number: signal.Signals) -> None:
-        assert self.process.pid is not None
-        if self.process.is_alive():
-            os.kill(self.process.pid, number)
-
-    def wait_for(self, condition: Callable[[], bool]) -> None:
-        while not condition():
-            assert self.process.is_alive(), self.done()
-            time.sleep(0.002)
 
     def done(self) -> Done:
         """How it ended; of one that was killed, only that."""

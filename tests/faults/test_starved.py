@@ -25,7 +25,8 @@ from medusa.features.store import FeatureStore
 from medusa.files import read_csv
 from medusa.models.deepser import DeepSER
 from tests.faults.children import Child, Limits
-from tests.faults.workspace import Done, call, contents
+from tests.faults.workspace import call, contents
+from tests.processes import Done
 
 EXTRACT = ("extract_features.py", "extract.yaml", "paths.features=out")
 PREPARE = ("medusa", "prepare", "csv", "--table", "corpus/labels.csv", "--audio", "corpus/audio", "--out", "out")

@@ -18,6 +18,7 @@ import numpy as np
 import scipy.io.wavfile
 
 from medusa.__main__ import main as medusa_main
+from tests.processes import Done
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,14 +61,6 @@ features: [logmel]
 paths: {labels: corpus/labels.csv, features: corpus/features}
 """
 CLIPS = ("a.wav", "b.wav", "folder/c d.wav", "e.wav", "f.wav")
-
-
-class Done(NamedTuple):
-    """How a command ended."""
-
-    code: Any
-    out: str
-    err: str
 
 
 def call(folder: Path, *words: str) -> Done:
