@@ -88,6 +88,8 @@ class Naive:
         self.prepare: Any = loader.from_pretrained(folder)
         model = hf.AutoModel.from_pretrained(folder).eval().to(device)
         assert model.dtype == torch.float32
+        # Where the last hidden state is taken: as transformers 4 did, with which the release ran. It costs nothing.
+        model.config.tie_last_hidden_states = name != "modernbert"
         self.model = model.get_encoder() if name == "whisper" else model
         self.kind, self.device, self.tf32, self.trim = KINDS[name], device, tf32, trim
 

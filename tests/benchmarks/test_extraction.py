@@ -17,9 +17,12 @@ from medusa.features.store import FeatureStore
 CPU = torch.device("cpu")
 NARROW = {
     "_SPEECH": {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 32, "conv_dim": (8,) * 7},
-    "_WHISPER": {"d_model": 32, "encoder_attention_heads": 2, "encoder_ffn_dim": 32},
+    "_WHISPER": {
+        "d_model": 32, "encoder_attention_heads": 2, "encoder_ffn_dim": 32, "decoder_attention_heads": 2,
+        "decoder_ffn_dim": 32,
+    },
     "_TEXT": {"hidden_size": 32, "num_attention_heads": 2},
-}
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
