@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import epoch
-from benchmarks.epoch import InMemory, Trainee, examples, write_stores
+from benchmarks.epoch import MODALITIES, InMemory, Trainee, examples, write_stores
+from benchmarks.podcast import DIMS
 
 
 @pytest.fixture(autouse=True)
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    for modality in epoch.MODALITIES:
-        monkeypatch.setitem(epoch.DIMS, modality, 4)
+    for modality in MODALITIES:
+        monkeypatch.setitem(DIMS, modality, 4)
 
 
 def test_both_ways_train_on_the_same_batches(tmp_path: Path) -> None:

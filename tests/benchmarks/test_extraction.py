@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import backbones, extraction
+from benchmarks import backbones
 from benchmarks.backbones import KINDS, write_backbone
-from benchmarks.extraction import Clips, Naive, check_same, our_backbone, write_store
+from benchmarks.extraction import Clips, Naive, check_same, main, our_backbone, write_store
+from benchmarks.record import Record
 from medusa.features.backbones import FeatureBackbone
 from medusa.features.store import FeatureStore
 
@@ -77,12 +78,10 @@ def test_the_store_holds_every_clip_and_is_made_anew(tmp_path: Path) -> None:
 
 
 def test_figures_are_of_the_backbones_clips_and_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        extraction.Record, "figure", lambda self, name, ratio, *_, **details: kept.update({name: details})
-    )
+    monkeypatch.setattr(Record, "figure", lambda self, name, ratio, *_, **details: kept.update({name: details}))
     words = {"--backbones": "roberta", "--clips": "1", "--repeats": "1", "--layers": "4", "--threads": "1"}
     monkeypatch.setattr("sys.argv", ["extraction", *(word for pair in words.items() for word in pair)])
     kept: dict[str, dict[str, object]] = {}
-    extraction.main()
+    main()
     assert list(kept) == ["roberta: bf16", "roberta: float32, as configured"]
     assert (kept["roberta: bf16"]["clips"], kept["roberta: bf16"]["batch_size"]) == (16, 32)

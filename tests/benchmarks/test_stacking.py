@@ -25,7 +25,7 @@ def test_both_ways_fit_as_many_weights_on_as_many_rows(tmp_path: Path, monkeypat
 
 def test_the_stages_and_the_whole_are_figures_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.record.RESULTS", tmp_path)
-    words = {"--rows": "16000", "--selection-rows": "2000", "--members": "2", "--epochs": "1", "--threads": "1"}
+    words = {"--rows": "8000", "--selection-rows": "1000", "--members": "2", "--epochs": "1", "--threads": "1"}
     monkeypatch.setattr("sys.argv", ["stacking", *(word for pair in words.items() for word in pair)])
     main()
     figures = json.loads((tmp_path / "cpu" / "stacking.json").read_text())["figures"]
@@ -35,4 +35,4 @@ def test_the_stages_and_the_whole_are_figures_by_name(tmp_path: Path, monkeypatc
     assert whole == "Stages 3 and 4 with reading and scoring: naive (without) / ours"
     assert figures[whole]["ratio"] < figures[stages]["ratio"]
     assert [figures[name]["target"] for name in (stages, limit, whole)] == [30, 1, None]
-    assert figures[growth]["rows_of_each"] == [2250, 4500, 9000, 18000]
+    assert figures[growth]["rows_of_each"] == [1125, 2250, 4500, 9000]
