@@ -16,19 +16,21 @@ import json
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
 
 from benchmarks.processes import alone, peak_resident
-from benchmarks.record import Record
 from medusa.corpora.labels import ATTRIBUTES, write_labels
 from medusa.corpora.msp_annotations import DETAIL, WORKER
 from medusa.corpora.msp_layout import EMOTIONS, FIELDS
 from medusa.corpora.msp_podcast import CONSENSUS_COLUMNS, prepare
 from medusa.errors import command
 from medusa.files import sha256, write_csv, write_text
+
+if TYPE_CHECKING:
+    from benchmarks.record import Record
 
 LAYOUTS = {"one field": "labels_detailed.csv", "columns": "labels_detailed_2.0.csv", "JSON": "labels_detailed.json"}
 SPEAKERS, WORKERS, FREE_TEXTS = 3000, 14_000, 1400
@@ -114,6 +116,10 @@ def keep(record: Record, layout: str, plain: dict[str, float], secondary: dict[s
 @command
 def main() -> None:
     """Make a release and read it in every layout."""
+    import torch  # here: the process that reads imports this file, and torch would be most of its memory
+
+    from benchmarks.record import Record
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=120_000, help="recordings (default 120000)")
     parser.add_argument("--annotations", type=int, default=650_000, help="at least five a recording (default 650000)")
