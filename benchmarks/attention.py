@@ -124,13 +124,13 @@ def measure(record: Record, batch_size: int, repeats: int, width: int = WIDTH) -
     for precision, dtype in PRECISIONS.items():
         heads = make_heads(frames, width, dtype, record.device)
         check_same(heads, TOLERANCES[precision])
-        trained = STEPS if record.device.type == "cpu" else MASKED
-        uses: dict[str, tuple[str, Callable[[Way], Callable[[], object]]]] = {
-            "training": (trained, lambda way, heads=heads: partial(train, way, heads, DROPOUT)),  # type: ignore[misc]
-            "posteriors": (MASKED, lambda way, heads=heads: partial(attend, way, heads)),  # type: ignore[misc]
+        products = {"training": STEPS if record.device.type == "cpu" else MASKED, "posteriors": MASKED}
+        works: dict[str, dict[str, Callable[[], object]]] = {
+            "training": {name: partial(train, way, heads, DROPOUT) for name, way in WAYS.items()},
+            "posteriors": {name: partial(attend, way, heads) for name, way in WAYS.items()},
         }
-        for use, (product, prepare) in uses.items():
-            seconds = in_turn({name: prepare(way) for name, way in WAYS.items()}, repeats, record.device)
+        for use, product in products.items():
+            seconds = in_turn(works[use], repeats, record.device)
             others = min(own for name, own in seconds.items() if name != product)
             table = [{"way": name, "seconds": own, "times_product": own / seconds[product]}
                      for name, own in seconds.items()]  # fmt: skip

@@ -170,7 +170,7 @@ def measure(record: Record, name: str, args: argparse.Namespace) -> None:
     ]
     details = {"clips": len(clips.ids), "batch_size": fast.config.batch_size}
     record.figure(f"{name}: bf16", seconds["naive"] / seconds["ours, bf16"], TARGETS[name], **details, rows=rows)
-    record.figure(f"{name}: float32, as configured", seconds["naive"] / seconds["ours, float32"], **details)
+    record.figure(f"{name}: float32, as configured", seconds["naive"] / seconds["ours, float32"], None, **details)
     if name in REAL_TIME:
         record.figure(f"{name}: times real time, bf16", clips.seconds / seconds["ours, bf16"], REAL_TIME[name])
 

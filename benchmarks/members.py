@@ -104,7 +104,8 @@ def main() -> None:
     args = parser.parse_args()
     clips = max(1, args.steps * args.batch_size)
     labels = random_labels(clips)
-    device, rows = torch.device(args.device), []
+    device = torch.device(args.device)
+    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         words = [f"training.batch_size={args.batch_size}", f"compute.precision={args.precision}"]
         members = read_members(args.members, Path(folder), *words)

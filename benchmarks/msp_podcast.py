@@ -130,7 +130,7 @@ def main() -> None:
         make_release(Path(folder), args.rows, args.annotations)
         print(f"{args.annotations:,} annotations of {args.rows:,} recordings")
         print(f"{'layout':<12}{'MB':>8}{'seconds':>10}{'peak, GiB':>11}{'with --secondary':>18}{'peak, GiB':>11}")
-        found = {}
+        found: dict[str, tuple[dict[str, float], dict[str, float]]] = {}
         for layout, file in LAYOUTS.items():
             size = (Path(folder) / "Labels" / file).stat().st_size / 1e6
             (plain, one), (secondary, other) = (measure(Path(folder), file, also) for also in (False, True))

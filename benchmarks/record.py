@@ -79,7 +79,8 @@ def markdown(results: Path) -> str:
     """Every figure below a folder of results, one table a device."""
     tables = []
     for folder in sorted({file.parent for file in results.glob("*/*.json")}):
-        devices, rows = set(), []
+        devices: set[str] = set()
+        rows: list[str] = []
         for file in sorted(folder.glob("*.json")):
             kept = read_json(file)
             devices.add(f"{kept['device']}; {kept['processor']}; torch {kept['torch']}")

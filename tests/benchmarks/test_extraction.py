@@ -59,7 +59,7 @@ def test_the_naive_way_attends_as_transformers_chooses(tmp_path: Path) -> None:
 
 def test_whisper_keeps_its_1500_frames_or_those_of_the_clip(tmp_path: Path) -> None:
     naive, _ = both(tmp_path, "whisper")
-    (clip,) = (Clips(1, "whisper").values[own] for own in ["clip00000"])
+    clip = Clips(1, "whisper").read("clip00000")
     with torch.no_grad():
         assert naive.frames(clip).shape == (1500, 32)
         trimmed = Naive(tmp_path, "whisper", CPU, trim=True).frames(clip)
