@@ -294,7 +294,8 @@ def test_snakemake_itself_ends_with_the_workflow(before: str, lives: bool, ends:
     program = (
         "import os, pathlib, signal, sys, time; from medusa.workflow import step\n"
         "from medusa.workflow.jobs import Pipeline, PipelineConfig\n"
-        "config = PipelineConfig(name='x', title='x', prepare='x', features=[pathlib.Path()], members=[pathlib.Path()])\n"
+        "none = pathlib.Path()\n"
+        "config = PipelineConfig(name='x', title='x', prepare='x', features=[none], members=[none])\n"
         "pipeline = Pipeline(pathlib.Path('none'), config)\n"
         "signal.signal(signal.SIGINT, signal.SIG_DFL)\n"
         f"{before}\nstep.WATCH_SECONDS = 0.01; step.end_with_the_workflow(pipeline); time.sleep(float(sys.argv[1]))"
