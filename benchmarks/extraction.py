@@ -3,10 +3,16 @@
     python -m benchmarks.extraction                        # four layers of each, about 6 minutes on two CPU cores
     python -m benchmarks.extraction --device cuda --layers 0 --clips 512 --batch-size 32
 
-The naive way: float32, attention step by step, one clip at a time, Whisper's 1,500 frames kept, a .npy file of float32
-for each clip. Ours: bf16 through `load_backbone` and `fill`, shards of float16. Weights are random, clips are noise as
-long as MSP-Podcast's, given as waveforms; for texts a second is 20 tokens. Writes benchmarks/results/<device>/
-extraction.json.
+The naive way: `AutoModel.from_pretrained` as it stands, with the attention that transformers chooses, float32, one clip
+at a time, Whisper's 1,500 frames kept, a .npy file of float32 for each clip; beside it, for Whisper, the same with the
+frames of the padding dropped before writing. Ours: the configs of configs/features with their batch size, through
+`load_backbone` and `fill`, shards of float16, in float32 (the configs' precision) and in bf16, which has the target.
+On the first clips both ways give the same features in float32, which is asserted; the naive texts' special tokens and
+the frames of Whisper's padding, which ours drops, aside.
+
+Weights are random, clips are noise as long as MSP-Podcast's, given as waveforms, the same for all ways; for Whisper,
+which takes as long for any clip, half as many; of texts 16 times as many, a second of them being 20 tokens. Growth is
+over clips of the same lengths again and again. Writes benchmarks/results/<device>/extraction.json.
 """
 
 from __future__ import annotations
@@ -15,6 +21,7 @@ import argparse
 import os
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +30,9 @@ import torch
 
 from benchmarks.backbones import KINDS, WORDS, hf, write_backbone
 from benchmarks.podcast import FRAME_RATE, draw_lengths
-from benchmarks.record import Record, add_device, growth, in_turn, seconds_of
+from benchmarks.record import Record, add_device, growth, in_turn, least_of
 from medusa.audio import SAMPLE_RATE
+from medusa.config.load import load_config
 from medusa.config.schema import ExtractConfig
 from medusa.errors import command
 from medusa.features.backbones import FeatureBackbone, load_backbone
@@ -38,13 +46,23 @@ TARGETS = {
 }  # fmt: skip
 REAL_TIME = {"wavlm": {"cuda": 2000}}
 TOKENS_A_SECOND = 20
+CONFIGS = {
+    "wavlm": "wavlm-large", "hubert": "hubert-large", "whisper": "whisper-large-v3", "roberta": "roberta-large",
+    "modernbert": "modernbert-large",
+}  # fmt: skip
+"""configs/features/<name>.yaml of each backbone."""
+CLIPS = {"speech": 1.0, "whisper": 0.5, "text": 16.0}
+"""Of each kind, times --clips."""
+GROWTH_SIZES = (1, 2, 4, 8)
+CHECKED = 3
+"""Clips on which both ways are compared before they are timed; what a first call loads or builds is then there."""
 
 
 class Clips:
-    """Noise, or texts of random words, by utterance id: a `Source`."""
+    """Noise, or texts of random words, by utterance id: a `Source`; of `distinct` lengths again and again."""
 
-    def __init__(self, count: int, name: str) -> None:
-        draws, lengths = np.random.default_rng(0), draw_lengths(count, name).tolist()
+    def __init__(self, count: int, name: str, distinct: int | None = None) -> None:
+        draws, lengths = np.random.default_rng(0), draw_lengths(count, name, distinct=distinct).tolist()
         self.ids = [f"clip{number:05d}" for number in range(count)]
         self.values: dict[str, Clip] = {}
         self.seconds = 0.0
@@ -63,12 +81,15 @@ class Clips:
 
 
 class Naive:
-    """One clip at a time, in float32."""
+    """One clip at a time, in float32, as transformers loads and runs the model where nothing is said."""
 
     def __init__(self, folder: Path, name: str, device: torch.device, tf32: bool = False, trim: bool = False) -> None:
         loader = hf.AutoTokenizer if KINDS[name] == "text" else hf.AutoFeatureExtractor
         self.prepare: Any = loader.from_pretrained(folder)
-        model = hf.AutoModel.from_pretrained(folder, attn_implementation="eager").eval().to(device)
+        model = hf.AutoModel.from_pretrained(folder).eval().to(device)
+        assert model.dtype == torch.float32
+        # Where the last hidden state is taken: as transformers 4 did, with which the release ran. It costs nothing.
+        model.config.tie_last_hidden_states = name != "modernbert"
         self.model = model.get_encoder() if name == "whisper" else model
         self.kind, self.device, self.tf32, self.trim = KINDS[name], device, tf32, trim
 
@@ -78,9 +99,10 @@ class Naive:
         out.mkdir(exist_ok=True)
         for clip in clips.ids:
             with torch.no_grad():
-                np.save(out / f"{clip}.npy", self._frames(clips.read(clip)))
+                np.save(out / f"{clip}.npy", self.frames(clips.read(clip)))
 
-    def _frames(self, clip: Clip) -> np.ndarray:
+    def frames(self, clip: Clip) -> np.ndarray:
+        """(frames, dim) float32."""
         if self.kind == "text":
             inputs = self.prepare(clip, return_tensors="pt")
         else:
@@ -93,16 +115,24 @@ class Naive:
         return np.asarray(torch.stack(output.hidden_states[-4:]).sum(dim=0)[0].cpu())
 
 
-def our_backbone(folder: Path, name: str, device: torch.device, batch_size: int, precision: str) -> FeatureBackbone:
-    """As extract_features.py loads it."""
-    config: dict[str, Any] = {
-        "name": name,
-        "backbone": {"kind": KINDS[name], "model": str(folder)},
-        "layers": {"take": [-1] if name == "whisper" else [-4, -3, -2, -1]},
-        "batch_size": batch_size,
-        "compute": {"precision": precision},
-    }
-    return load_backbone(ExtractConfig.model_validate(config), device)
+def our_backbone(
+    folder: Path, name: str, device: torch.device, batch_size: int | None, precision: str
+) -> FeatureBackbone:
+    """As extract_features.py loads it from its config; batch_size: another than the config's."""
+    words = [f"backbone.model={folder}", "backbone.revision=null", f"compute.precision={precision}"]
+    words += [f"batch_size={batch_size}"] if batch_size else []
+    file = Path(__file__).parents[1] / "configs" / "features" / f"{CONFIGS[name]}.yaml"
+    return load_backbone(load_config(ExtractConfig, [file], words), device)
+
+
+def check_same(naive: Naive, exact: FeatureBackbone, clips: Clips) -> None:
+    """The frames that ours keeps are the naive way's, to 1e-3 of the largest value; else an AssertionError."""
+    chosen = [clips.read(clip) for clip in clips.ids[:CHECKED]]
+    for clip, ours in zip(chosen, exact.features(chosen), strict=True):
+        with torch.no_grad():
+            frames = naive.frames(clip)
+        kept = frames[1:-1] if naive.kind == "text" else frames[: len(ours)]
+        np.testing.assert_allclose(ours, kept, atol=1e-3 * float(np.abs(kept).max()), rtol=0)
 
 
 def write_store(backbone: FeatureBackbone, clips: Clips, out: Path) -> None:
@@ -113,13 +143,15 @@ def write_store(backbone: FeatureBackbone, clips: Clips, out: Path) -> None:
     fill(store, clips, backbone.features, backbone.config.batch_size, backbone.config.name)
 
 
-def measure(record: Record, name: str, layers: int, count: int, batch_size: int, repeats: int) -> None:
+def measure(record: Record, name: str, args: argparse.Namespace) -> None:
     """All ways of one backbone, in turn."""
-    device = record.device
+    device, clips = record.device, Clips(max(1, int(args.clips * CLIPS[KINDS[name]])), name)
     with tempfile.TemporaryDirectory() as folder:
-        model, out, clips = write_backbone(Path(folder) / "model", name, layers), Path(folder), Clips(count, name)
+        out, model = Path(folder), write_backbone(Path(folder) / "model", name, args.layers)
         naive = Naive(model, name, device)
-        exact, fast = (our_backbone(model, name, device, batch_size, kind) for kind in ("float32", "bf16"))
+        exact, fast = (our_backbone(model, name, device, args.batch_size, kind) for kind in ("float32", "bf16"))
+        check_same(naive, exact, clips)
+        fast.features([clips.read(clip) for clip in clips.ids[:CHECKED]])
         ways: dict[str, Callable[[], None]] = {
             "naive": lambda: naive.write(clips, out / "naive"),
             "ours, float32": lambda: write_store(exact, clips, out / "exact"),
@@ -131,29 +163,32 @@ def measure(record: Record, name: str, layers: int, count: int, batch_size: int,
         if device.type == "cuda":
             with_tf32 = Naive(model, name, device, tf32=True)
             ways["naive, TF32"] = lambda: with_tf32.write(clips, out / "tf32")
-        seconds = in_turn(ways, repeats, device)
-        rows = [
-            {"way": way, "real_time": clips.seconds / own, "times_naive": seconds["naive"] / own}
-            for way, own in seconds.items()
-        ]
-        record.figure(name, seconds["naive"] / seconds["ours, bf16"], TARGETS[name], rows=rows)
-        if name in REAL_TIME:
-            record.figure(f"{name}, times real time", clips.seconds / seconds["ours, bf16"], REAL_TIME[name])
+        seconds = in_turn(ways, args.repeats, device, warm_up=device.type == "cuda")
+    rows = [
+        {"way": way, "real_time": clips.seconds / own, "times_naive": seconds["naive"] / own}
+        for way, own in seconds.items()
+    ]
+    details = {"clips": len(clips.ids), "batch_size": fast.config.batch_size}
+    record.figure(f"{name}: bf16", seconds["naive"] / seconds["ours, bf16"], TARGETS[name], **details, rows=rows)
+    record.figure(f"{name}: float32, as configured", seconds["naive"] / seconds["ours, float32"], **details)
+    if name in REAL_TIME:
+        record.figure(f"{name}: times real time, bf16", clips.seconds / seconds["ours, bf16"], REAL_TIME[name])
 
 
-def measure_growth(record: Record, name: str, count: int) -> None:
-    """Exponent over an eighth, a quarter, half and all of the clips, four layers."""
-    sizes = [count // divisor for divisor in (8, 4, 2, 1)]
+def measure_growth(record: Record, name: str, args: argparse.Namespace) -> None:
+    """Exponent over one, two, four and eight times the clips, in bf16."""
+    distinct = args.growth_clips // GROWTH_SIZES[-1]
+    sizes = [distinct * times for times in GROWTH_SIZES]
     with tempfile.TemporaryDirectory() as folder:
-        backbone = our_backbone(write_backbone(Path(folder) / "model", name, 4), name, record.device, 16, "bf16")
-        work = [(Clips(size, name), Path(folder) / str(size)) for size in sizes]
-        write_store(backbone, *work[0])
-        seconds = [
-            min(seconds_of(lambda one=one: write_store(backbone, *one), record.device) for _ in range(2))  # type: ignore[misc]
-            for one in work
-        ]
+        model = write_backbone(Path(folder) / "model", name, args.layers)
+        backbone = our_backbone(model, name, record.device, args.batch_size, "bf16")
+        work = [
+            partial(write_store, backbone, Clips(size, name, distinct), Path(folder) / str(size)) for size in sizes
+        ]  # fmt: skip
+        work[0]()
+        seconds = least_of(work, args.repeats, record.device)
     limit = {"cpu": 1 / 1.05, "cuda": 1 / 1.05}
-    record.figure(f"growth of {name}", 1 / growth(sizes, seconds), limit, clips=sizes, seconds=seconds)
+    record.figure(f"{name}: growth", 1 / growth(sizes, seconds), limit, clips=sizes, seconds=seconds)
 
 
 @command
@@ -163,17 +198,20 @@ def main() -> None:
     add_device(parser)
     parser.add_argument("--backbones", nargs="+", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--layers", type=int, default=4, help="of each (default 4; 0: all)")
-    parser.add_argument("--clips", type=int, default=12, help="recordings; texts are 16 times as many (default 12)")
-    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--clips", type=int, default=12, help="recordings for WavLM and HuBERT (default 12)")
+    parser.add_argument("--growth-clips", type=int, default=64, help="recordings at the most, of WavLM (default 64)")
+    parser.add_argument("--batch-size", type=int, help="of ours (default: the config's)")
     parser.add_argument("--repeats", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    settings = {key: getattr(args, key) for key in ("layers", "clips", "batch_size", "repeats")}
-    record = Record("extraction", args.device, transformers=hf.__version__, **settings)
+    parts = None if args.backbones == list(KINDS) else [f"{name}:" for name in args.backbones]
+    record = Record(
+        "extraction", args.device, parts, transformers=hf.__version__, layers=args.layers, repeats=args.repeats
+    )
     for name in args.backbones:
-        count = args.clips * (16 if KINDS[name] == "text" else 1)
-        measure(record, name, args.layers, count, args.batch_size, args.repeats)
-    measure_growth(record, "wavlm", 4 * args.clips)
+        measure(record, name, args)
+    if "wavlm" in args.backbones:
+        measure_growth(record, "wavlm", args)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,19 @@
 """The paper's fourteen members at their true widths: parameters, and with --steps what an optimiser step costs.
 
     python -m benchmarks.members                                # the table of parameters, seconds
-    python -m benchmarks.members 02 03 14 --steps 2             # and two steps of each, minutes on a CPU
+    python -m benchmarks.members 02 03 14 --steps 2             # and two steps of each, 6 minutes on two CPU cores
     python -m benchmarks.members --steps 20 --device cuda --precision bf16
 
 Members are configs/members/*.yaml as they stand, features random, clips as long as MSP-Podcast's. Seconds a step are
-means over one epoch of that many batches, reading features and the first step's start included; the peak on a CPU is
-the process's so far, so that a member by itself is measured in a call by itself. With --steps,
-benchmarks/results/<device>/members.json keeps the peaks.
+means over one epoch of that many batches, reading features and the first step's start included. Each member is trained
+in a process of its own, so that its peak is no other's: on a CPU that of all the process has in memory, libraries
+included, on a GPU what torch has taken there. With --steps, benchmarks/results/<device>/members.json keeps the peaks
+against the 20 GiB that the paper's card leaves; the target is for the GPU, at batch 16.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import pandas as pd
 import torch
 
 from benchmarks.podcast import DIMS, draw_lengths
+from benchmarks.processes import alone, peak_resident
 from benchmarks.record import Record
 from medusa.config.load import load_config
 from medusa.config.schema import DeepSERConfig
@@ -88,7 +89,7 @@ def measure_steps(config: DeepSERConfig, labels: Labels, device: torch.device) -
 def _peak_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # Linux counts in KiB
+    return peak_resident()
 
 
 @command
@@ -103,12 +104,13 @@ def main() -> None:
     args = parser.parse_args()
     clips = max(1, args.steps * args.batch_size)
     labels = random_labels(clips)
-    record = Record("members", torch.device(args.device), steps=args.steps, batch_size=args.batch_size)
-    rows = []
+    device, rows = torch.device(args.device), []
     with tempfile.TemporaryDirectory() as folder:
         words = [f"training.batch_size={args.batch_size}", f"compute.precision={args.precision}"]
         members = read_members(args.members, Path(folder), *words)
         write_stores(Path(folder), {name for config in members for name in config.features}, clips)
+        parts = [f"member {config.name}:" for config in members] if args.members else None
+        record = Record("members", device, parts, steps=args.steps, batch_size=args.batch_size)
         for config in members:
             row: dict[str, Any] = {
                 "member": config.name,
@@ -116,7 +118,7 @@ def main() -> None:
                 "parameters, M": count_parameters(config, labels) / 1e6,
             }
             if args.steps:
-                row |= measure_steps(config, labels, torch.device(args.device))
+                row |= alone(measure_steps, config, labels, device)
                 name = f"member {config.name}: 20 GiB / peak memory, {args.precision}"
                 record.figure(name, 20 * 2**30 / 1e9 / row["peak, GB"], {"cuda": 1}, rows=[row])
             rows.append(row)

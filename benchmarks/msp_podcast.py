@@ -1,31 +1,34 @@
 """How long `medusa prepare msp-podcast` reads, and how much memory it takes, for each layout of the annotations.
 
-    python benchmarks/msp_podcast.py
+    python -m benchmarks.msp_podcast                       # about a minute on two CPU cores
 
 Makes up a release of the size of the real one in a temporary folder, and reads each of its layouts in a process of its
-own. Seconds are those of reading, splitting and writing labels.csv, without the start of Python and the data card.
+own. Seconds are those of reading, splitting and writing labels.csv, without the start of Python and the data card;
+figures are a minute by them, and a GiB by the peak of memory, in both cases with the primary emotions alone; beside
+them stands what they are with --secondary. All layouts give the same labels.csv, which is asserted.
+Writes benchmarks/results/cpu/msp_podcast.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
+from benchmarks.processes import alone, peak_resident
+from benchmarks.record import Record
 from medusa.corpora.labels import ATTRIBUTES, write_labels
 from medusa.corpora.msp_annotations import DETAIL, WORKER
 from medusa.corpora.msp_layout import EMOTIONS, FIELDS
 from medusa.corpora.msp_podcast import CONSENSUS_COLUMNS, prepare
 from medusa.errors import command
-from medusa.files import write_csv, write_text
+from medusa.files import sha256, write_csv, write_text
 
 LAYOUTS = {"one field": "labels_detailed.csv", "columns": "labels_detailed_2.0.csv", "JSON": "labels_detailed.json"}
 SPEAKERS, WORKERS, FREE_TEXTS = 3000, 14_000, 1400
@@ -40,7 +43,6 @@ SECONDARY = (
     "Confused",
     "Other",
 )
-KIBIBYTES_PER_GIBIBYTE = 2**20
 
 
 def make_release(root: Path, rows: int, annotations: int) -> None:
@@ -87,21 +89,26 @@ def _write_json(path: Path, table: pd.DataFrame) -> None:
 
 
 def read_once(root: Path, file: str, secondary: bool) -> dict[str, float]:
-    """Seconds of reading one layout, and peak memory of this process in GiB."""
+    """Seconds of reading one layout, and peak memory of this process in GiB; leaves labels.csv in `root`."""
     start = time.perf_counter()
     out = root / "labels.csv"
     shares = {"test": 0.1, "dev": 0.05}
     write_labels(out, prepare(root, out, shares, 1, annotations=root / "Labels" / file, secondary=secondary).labels)
-    seconds = time.perf_counter() - start
-    return {"seconds": seconds, "GiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIBIBYTES_PER_GIBIBYTE}
+    return {"seconds": time.perf_counter() - start, "GiB": peak_resident() / 2**30}
 
 
-def measure(root: Path, file: str, secondary: bool) -> dict[str, float]:
-    """`read_once` in a process of its own, whose peak is no other layout's."""
-    words = [sys.executable, __file__, "--read", str(root), file, *(["--secondary"] if secondary else [])]
-    done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
+def measure(root: Path, file: str, secondary: bool) -> tuple[dict[str, float], str]:
+    """`read_once` in a process of its own, whose peak is no other layout's; and a checksum of what it wrote."""
+    found = alone(read_once, root, file, secondary)
+    return found, sha256(root / "labels.csv")
+
+
+def keep(record: Record, layout: str, plain: dict[str, float], secondary: dict[str, float]) -> None:
+    """Two figures of one layout."""
+    record.figure(f"{layout}: a minute / reading", 60 / plain["seconds"],
+                  seconds=plain["seconds"], seconds_with_secondary=secondary["seconds"])  # fmt: skip
+    record.figure(f"{layout}: 1 GiB / peak of memory", 1 / plain["GiB"],
+                  gibibytes=plain["GiB"], gibibytes_with_secondary=secondary["GiB"])  # fmt: skip
 
 
 @command
@@ -110,21 +117,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=120_000, help="recordings (default 120000)")
     parser.add_argument("--annotations", type=int, default=650_000, help="at least five a recording (default 650000)")
-    parser.add_argument("--read", nargs=2, metavar=("ROOT", "FILE"), help="only read a release, and print JSON")
-    parser.add_argument("--secondary", action="store_true", help="with --read: secondary emotions count")
     args = parser.parse_args()
-    if args.read:
-        print(json.dumps(read_once(Path(args.read[0]), args.read[1], args.secondary)))
-        return
+    record = Record("msp_podcast", torch.device("cpu"), rows=args.rows, annotations=args.annotations)
+    written: dict[bool, set[str]] = {False: set(), True: set()}
     with tempfile.TemporaryDirectory() as folder:
         make_release(Path(folder), args.rows, args.annotations)
         print(f"{args.annotations:,} annotations of {args.rows:,} recordings")
         print(f"{'layout':<12}{'MB':>8}{'seconds':>10}{'peak, GiB':>11}{'with --secondary':>18}{'peak, GiB':>11}")
+        found = {}
         for layout, file in LAYOUTS.items():
             size = (Path(folder) / "Labels" / file).stat().st_size / 1e6
-            plain, secondary = (measure(Path(folder), file, also) for also in (False, True))
+            (plain, one), (secondary, other) = (measure(Path(folder), file, also) for also in (False, True))
+            written[False].add(one)
+            written[True].add(other)
+            found[layout] = plain, secondary
             figures = f"{plain['seconds']:>10.1f}{plain['GiB']:>11.2f}{secondary['seconds']:>18.1f}"
             print(f"{layout:<12}{size:>8.0f}{figures}{secondary['GiB']:>11.2f}")
+    assert all(len(labels) == 1 for labels in written.values()), "layouts of one release differ in their labels.csv"
+    for layout, measured in found.items():
+        keep(record, layout, *measured)
 
 
 if __name__ == "__main__":

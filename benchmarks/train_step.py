@@ -1,20 +1,29 @@
 """Training steps at the paper's width against the way of the authors' release (benchmarks/naive.py).
 
-    python -m benchmarks.train_step                        # about 15 minutes on two CPU cores
+    python -m benchmarks.train_step                        # about 11 minutes on two CPU cores
     python -m benchmarks.train_step --device cuda --batch-size 16 64 256 --steps 20
 
-Clips are as long as MSP-Podcast's. The naive way takes random batches, ours those of `length_batches`, spread over all
-lengths; a variant's speed is in useful frames a second (real frames of real clips), divided by the frames of the mean
-clip. Whisper's 1,500 frames need more than 24 GB at batch 16 the naive way, hence --naive-batch-size.
+Speed is in clips a second, whatever a variant computes for a clip. The naive way takes random batches, ours those of
+`length_batches`; the few batches that are counted are so chosen that their mean clip is that of the corpus in every
+modality (`podcast.typical_batches`; each variant's mean frames stand in its row), because a clip of twice the length
+costs our way twice as much, but not the naive way with Whisper: there every clip has 1,500 frames, whatever its length.
+These need more memory at batch 16 than a small machine has (24 GB), so that on a CPU the naive way takes 2 clips at a
+time (--naive-batch-size), which its figure says; a step's fixed cost, AdamW's, then falls on 2 clips.
+
+Beside the two stand, at the first batch size, our way in float32 (what bf16 gains), naive with Whisper's frames trimmed
+(what trimming gains) and on a GPU naive in TF32, a format that CPUs lack. Before anything is timed, both networks
+answer the same to the same weights and clips in float32. The share of the peak is of our way in bf16, operations on
+real frames only; padding is counted over an epoch, in every encoder as its attention computes it. At the first batch
+size each variant takes a step of `WARM_UP` clips that is not counted.
 Writes benchmarks/results/<device>/train_step.json.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,19 +31,19 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.naive import NaiveDeepSER
-from benchmarks.podcast import DIMS, WHISPER_FRAMES, draw_lengths
+from benchmarks.podcast import DIMS, WHISPER_FRAMES, Rows, corpus_lengths, epoch_batches, typical_batches
 from benchmarks.record import Record, add_device, seconds_of
 from medusa.errors import command
 from medusa.models.deepser import DeepSER
 from medusa.training.loss import multitask_loss
-from medusa.training.sampling import length_batches
 
 WIDTH, FEED_FORWARD = 1024, 2048
-CORPUS = 60_000
-"""Clips whose lengths are drawn: as many as MSP-Podcast trains on."""
 TARGETS = {"wavlm+roberta": {"cpu": 3, "cuda": 12}, "whisper+roberta": {"cpu": 20, "cuda": 60}}
+BATCHES = [16, 32]
+"""The paper's, and one that fills two CPU cores."""
 NAIVE_BATCH = {"cpu": 2, "cuda": 16}
 """Where every clip has 1,500 frames."""
+WARM_UP = 2
 
 
 @dataclass(frozen=True)
@@ -47,9 +56,9 @@ class Clips:
     attributes: torch.Tensor
 
     @property
-    def useful(self) -> int:
-        """Real frames."""
-        return sum(int(own.sum()) for own in self.lengths)
+    def mean_frames(self) -> list[float]:
+        """Real frames of the mean clip, per modality."""
+        return [float(own.double().mean()) for own in self.lengths]
 
     def packed(self, dims: list[int], device: torch.device) -> list[torch.Tensor]:
         """Per modality (all frames, D) float16, as a store has them."""
@@ -116,86 +125,153 @@ def our_step(modalities: list[str], device: torch.device, bf16: bool) -> Step:
     return prepare
 
 
-def draw(modalities: list[str], batch_size: int, steps: int, alike: bool) -> list[Clips]:
-    """Random batches of the corpus, or of clips of like length, taken evenly from the shortest to the longest."""
-    lengths = [draw_lengths(CORPUS, modality) for modality in modalities]
-    order = np.random.default_rng(0).permutation(CORPUS)
-    if alike:
-        frames = torch.stack(lengths).sum(dim=0).numpy()
-        batches = [rows for rows in length_batches(order, frames, batch_size, 0, 0) if len(rows) == batch_size]
-        batches.sort(key=lambda rows: int(frames[rows].sum()))
-        batches = [batches[(2 * step + 1) * len(batches) // (2 * steps)] for step in range(steps)]
-    else:
-        batches = [order[step * batch_size : (step + 1) * batch_size] for step in range(steps)]
+def check_same(modalities: list[str], device: torch.device) -> None:
+    """Both networks have the same parameters and, where no clip is padded, the same answers; else an AssertionError."""
+    torch.manual_seed(0)
+    dims = [DIMS[name] for name in modalities]
+    naive, ours = NaiveDeepSER(dims, WIDTH, FEED_FORWARD), DeepSER(dims, WIDTH, feedforward_dim=FEED_FORWARD)
+    with torch.no_grad():
+        for own, other in zip(ours.parameters(), naive.parameters(), strict=True):
+            own.copy_(other)
+    lengths = [torch.full((2,), 10 + 5 * number) for number in range(len(dims))]
+    clips = [torch.randn(2, int(own[0]), dim).to(device) for own, dim in zip(lengths, dims, strict=True)]
+    logits, attributes = naive.to(device).eval()(clips)
+    answers = ours.to(device).eval()([own.flatten(0, 1) for own in clips], lengths)
+    torch.testing.assert_close(answers.logits, logits, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(answers.attributes, attributes, atol=1e-3, rtol=1e-3)
+
+
+def draw(lengths: Rows, batch_size: int, steps: int, alike: bool) -> list[Clips]:
+    """Typical batches with random targets; lengths (clips, modalities)."""
     draws = torch.Generator().manual_seed(0)
-    clips = []
-    for rows in batches:
-        targets = torch.rand(batch_size, 8, generator=draws).softmax(dim=1)
-        attributes = 1 + 6 * torch.rand(batch_size, 3, generator=draws)
-        clips.append(Clips([own[rows] for own in lengths], targets, attributes))
-    return clips
+    return [
+        Clips(
+            [torch.from_numpy(own) for own in lengths[rows].T.copy()],
+            torch.rand(batch_size, 8, generator=draws).softmax(dim=1),
+            1 + 6 * torch.rand(batch_size, 3, generator=draws),
+        )
+        for rows in typical_batches(lengths, batch_size, steps, alike)
+    ]
 
 
-def padded_share(modalities: list[str], batch_size: int, alike: bool) -> float:
-    """Share of the frames of an epoch's batches that are padding, where each modality is padded to its longest."""
-    lengths = [draw_lengths(CORPUS, modality) for modality in modalities]
-    order = np.random.default_rng(0).permutation(CORPUS)
-    frames = torch.stack(lengths).sum(dim=0).numpy()
-    batches = (
-        length_batches(order, frames, batch_size, 0, 0) if alike
-        else [order[start : start + batch_size] for start in range(0, CORPUS, batch_size)]
-    )  # fmt: skip
-    padded = sum(len(rows) * int(own[rows].max()) for rows in batches for own in lengths)
-    return 1 - int(frames.sum()) / padded
+def encoder_frames(lengths: torch.Tensor) -> torch.Tensor:
+    """Frames that each encoder sees of each clip: (clips, modalities) → (clips, modalities + 2 fusion levels).
+
+    The first level reads all modalities' frames, the second these and the first level's.
+    """
+    clip = lengths.sum(dim=1, keepdim=True)
+    return torch.cat([lengths, clip, 2 * clip], dim=1)
+
+
+def padded_shares(lengths: Rows, batch_size: int) -> dict[str, float]:
+    """Share of an epoch's frames in attention that are padding, in ours and in random batches.
+
+    In every encoder a batch is as long as its longest clip there; `naive` pads each modality before it joins them.
+    """
+    frames = encoder_frames(torch.from_numpy(lengths))
+    ours, random = (epoch_batches(lengths, batch_size, alike) for alike in (True, False))
+    real = int(frames.sum())
+    naive = sum(
+        len(rows) * int(encoder_frames(torch.from_numpy(lengths[rows].max(axis=0)[None])).sum()) for rows in random
+    )
+    return {
+        "ours": 1 - real / sum(len(rows) * int(frames[rows].amax(dim=0).sum()) for rows in ours),
+        "random batches": 1 - real / sum(len(rows) * int(frames[rows].amax(dim=0).sum()) for rows in random),
+        "naive": 1 - real / naive,
+    }
 
 
 def flops(lengths: list[torch.Tensor], dims: list[int]) -> float:
     """Of one training step on the real frames: 2 for each multiplication and addition, backward twice as much."""
-    clip = torch.stack(lengths).sum(dim=0).double()
-    encoders = [*zip(lengths, dims, strict=True), (clip, WIDTH), (2 * clip, WIDTH)]
     layer = 4 * WIDTH**2 + 2 * WIDTH * FEED_FORWARD
     total = 0.0
-    for own, dim in encoders:
+    for own, dim in zip(encoder_frames(torch.stack(lengths, dim=1)).double().T, [*dims, WIDTH, WIDTH], strict=True):
         linear = dim * WIDTH + WIDTH**2 + 2 * layer
-        total += float(linear * own.double().sum() + 2 * 2 * WIDTH * (own.double() ** 2).sum())
+        total += float(linear * own.sum() + 2 * 2 * WIDTH * (own**2).sum())
     return 3 * 2 * total
 
 
 def matrix_peak(device: torch.device, size: int) -> float:
     """FLOP/s of a bf16 product of two square matrices."""
     one, other = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
-    seconds = min(seconds_of(lambda: one @ other, device) for _ in range(10))
+    seconds = min(seconds_of(lambda: one @ other, device) for _ in range(50))
     return float(2 * size**3 / seconds)
 
 
-def measure(modalities: list[str], batch_size: int, naive_batch: int, steps: int, device: torch.device) -> list[Row]:
-    """One row a variant; variants take their steps in turn, so that all meet the same state of the machine."""
-    variants: dict[str, tuple[Step, int, bool]] = {
-        "naive": (naive_step(modalities, device, trim=False), naive_batch, False),
-        "ours, float32": (our_step(modalities, device, bf16=False), batch_size, True),
-        "ours, bf16": (our_step(modalities, device, bf16=True), batch_size, True),
+@dataclass(frozen=True)
+class Variant:
+    """A way to train, with as many clips a batch as it can take."""
+
+    prepare: Step
+    batch_size: int
+    alike: bool
+
+
+def variants(
+    modalities: list[str], batch_size: int, naive_batch: int, device: torch.device, all_of_them: bool
+) -> dict[str, Variant]:
+    """Naive and ours in bf16, or all ways, by name."""
+    plain = partial(naive_step, modalities, device)
+    ways = {
+        "naive": Variant(plain(trim=False), naive_batch, alike=False),
+        "ours, bf16": Variant(our_step(modalities, device, bf16=True), batch_size, alike=True),
     }
+    if not all_of_them:
+        return ways
+    ways["ours, float32"] = Variant(our_step(modalities, device, bf16=False), batch_size, alike=True)
     if "whisper" in modalities:
-        variants["naive, Whisper trimmed"] = (naive_step(modalities, device, trim=True), batch_size, False)
+        ways["naive, Whisper trimmed"] = Variant(plain(trim=True), batch_size, alike=False)
     if device.type == "cuda":
-        variants["naive, TF32"] = (naive_step(modalities, device, trim=False, tf32=True), naive_batch, False)
-    drawn = {name: draw(modalities, size, steps, alike) for name, (_, size, alike) in variants.items()}
-    seconds = dict.fromkeys(variants, 0.0)
-    for number in range(-1, steps):  # the first step of each is a warm-up
-        for name, (prepare, _, _) in variants.items():
-            spent = seconds_of(prepare(drawn[name][number]), device)
-            seconds[name] += spent if number >= 0 else 0
-    mean_clip = sum(float(draw_lengths(CORPUS, modality).double().mean()) for modality in modalities)
-    dims = [DIMS[name] for name in modalities]
-    return [
-        {
-            "variant": name,
-            "batch_size": variants[name][1],
-            "clips_per_second": sum(clips.useful for clips in drawn[name]) / mean_clip / seconds[name],
-            "useful_tflops": sum(flops(clips.lengths, dims) for clips in drawn[name]) / seconds[name] / 1e12,
-        }
-        for name in variants
-    ]
+        ways["naive, TF32"] = Variant(plain(trim=False, tf32=True), naive_batch, alike=False)
+    return ways
+
+
+def measure(
+    ways: dict[str, Variant], modalities: list[str], steps: int, warm_up: int, device: torch.device
+) -> list[Row]:
+    """One row a way; they take their steps in turn, so that all meet the same state of the machine."""
+    lengths, dims = corpus_lengths(modalities), [DIMS[name] for name in modalities]
+    drawn = {name: draw(lengths, way.batch_size, steps, way.alike) for name, way in ways.items()}
+    seconds = dict.fromkeys(ways, 0.0)
+    if warm_up:
+        for way in ways.values():
+            way.prepare(draw(lengths, warm_up, 1, way.alike)[0])()
+    for number in range(steps):
+        for name, way in ways.items():
+            seconds[name] += seconds_of(way.prepare(drawn[name][number]), device)
+    naive = ways["naive"].batch_size * steps / seconds["naive"]
+    rows = []
+    for name, way in ways.items():
+        speed = way.batch_size * steps / seconds[name]
+        work = sum(flops(clips.lengths, dims) for clips in drawn[name])
+        frames = np.mean([clips.mean_frames for clips in drawn[name]], axis=0)
+        rows.append({
+            "variant": name, "batch_size": way.batch_size, "mean_frames": frames.tolist(), "clips_per_second": speed,
+            "useful_tflops": work / seconds[name] / 1e12, "times_naive": speed / naive,
+        })  # fmt: skip
+    return rows
+
+
+def measure_member(record: Record, member: str, args: argparse.Namespace, peak: float) -> None:
+    """Every batch size of one member: all ways at the first, naive and ours in bf16 at the others."""
+    modalities, device = member.split("+"), record.device
+    check_same(modalities, device)
+    lengths = corpus_lengths(modalities)
+    for batch_size in args.batch_size:
+        naive_batch = args.naive_batch_size or NAIVE_BATCH[device.type]
+        naive_batch = naive_batch if "whisper" in modalities else batch_size
+        first = batch_size == args.batch_size[0]
+        ways = variants(modalities, batch_size, naive_batch, device, all_of_them=first)
+        rows = measure(ways, modalities, args.steps, WARM_UP if first else 0, device)
+        ours = next(row for row in rows if row["variant"] == "ours, bf16")
+        name = f"{member}, batch {batch_size}"
+        against = "" if naive_batch == batch_size else f" (naive {naive_batch})"
+        record.figure(f"{name}{against}: clips/s", ours["times_naive"], TARGETS.get(member), rows=rows)
+        record.figure(f"{name}: share of the matrix peak", ours["useful_tflops"] * 1e12 / peak, {"cuda": 0.5})
+        padding = padded_shares(lengths, batch_size)
+        record.figure(
+            f"{name}: real frames in attention", 1 - padding["ours"], {"cpu": 0.95, "cuda": 0.95}, padding=padding
+        )
 
 
 @command
@@ -203,32 +279,19 @@ def main() -> None:
     """Measure, print and keep."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_device(parser)
-    parser.add_argument("--batch-size", type=int, nargs="+", default=[16])
+    parser.add_argument("--batch-size", type=int, nargs="+", default=BATCHES)
     parser.add_argument("--naive-batch-size", type=int, help="of the naive way with Whisper (2 on a CPU, 16 on a GPU)")
-    parser.add_argument("--steps", type=int, default=3, help="counted steps of each variant (default 3)")
-    parser.add_argument("--members", nargs="+", default=list(TARGETS), help="modalities joined by +")
+    parser.add_argument("--steps", type=int, default=2, help="counted steps of each variant (default 2)")
+    parser.add_argument("--members", nargs="+", default=list(TARGETS), help="modalities joined by + (default: two)")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     peak = matrix_peak(args.device, 8192 if args.device.type == "cuda" else 2048)
-    record = Record("train_step", args.device, steps=args.steps, bf16_matrix_peak_tflops=peak / 1e12)
-    for member, batch_size in itertools.product(args.members, args.batch_size):
-        modalities, name = member.split("+"), f"{member}, batch {batch_size}"
-        naive_batch = args.naive_batch_size or NAIVE_BATCH[args.device.type]
-        rows = measure(
-            modalities, batch_size, naive_batch if "whisper" in modalities else batch_size, args.steps, args.device
-        )
-        speed = {row["variant"]: row["clips_per_second"] for row in rows}
-        for row in rows:
-            row["times_naive"] = row["clips_per_second"] / speed["naive"]
-        record.figure(f"{name}: clips/s", speed["ours, bf16"] / speed["naive"], TARGETS.get(member), rows=rows)
-        ours = next(row for row in rows if row["variant"] == "ours, bf16")
-        record.figure(f"{name}: share of the matrix peak", ours["useful_tflops"] * 1e12 / peak, {"cuda": 0.5})
-        padding = {
-            way: padded_share(modalities, batch_size, alike) for way, alike in (("random", False), ("ours", True))
-        }
-        record.figure(
-            f"{name}: real frames in attention", 1 - padding["ours"], {"cpu": 0.95, "cuda": 0.95}, padding=padding
-        )
+    parts = None if args.members == list(TARGETS) else [f"{member}," for member in args.members]
+    record = Record(
+        "train_step", args.device, parts, steps=args.steps, bf16_matrix_peak_tflops=float(f"{peak / 1e12:.4g}")
+    )
+    for member in args.members:
+        measure_member(record, member, args, peak)
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,25 @@ def test_a_made_up_release_says_the_same_in_every_layout(tmp_path: Path) -> None
 
 
 def test_the_table_has_a_line_for_each_layout(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("benchmarks.msp_podcast.measure", lambda *_: {"seconds": 1.25, "GiB": 0.5})
+    monkeypatch.setattr("benchmarks.record.RESULTS", tmp_path)
+    monkeypatch.setattr("benchmarks.msp_podcast.measure", lambda *_: ({"seconds": 1.25, "GiB": 0.5}, "the same"))
     monkeypatch.setattr("sys.argv", ["msp_podcast.py", "--rows", "40", "--annotations", "200"])
     main()
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "200 annotations of 40 recordings"
-    assert [line[:12].strip() for line in lines[2:]] == list(LAYOUTS)
-    assert [line.split()[-4:] for line in lines[2:]] == [["1.2", "0.50", "1.2", "0.50"]] * 3
+    assert [line[:12].strip() for line in lines[2:5]] == list(LAYOUTS)
+    assert [line.split()[-4:] for line in lines[2:5]] == [["1.2", "0.50", "1.2", "0.50"]] * 3
+    kept = json.loads((tmp_path / "cpu" / "msp_podcast.json").read_text())["figures"]
+    assert [figure["ratio"] for figure in kept.values()] == [48, 2] * 3
+    assert kept["JSON: a minute / reading"]["annotations"] == 200
+
+
+def test_layouts_that_say_different_things_are_no_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.record.RESULTS", tmp_path)
+    monkeypatch.setattr("benchmarks.msp_podcast.measure", lambda _, file, __: ({"seconds": 1.25, "GiB": 0.5}, file))
+    monkeypatch.setattr("sys.argv", ["msp_podcast.py", "--rows", "40", "--annotations", "200"])
+    with pytest.raises(AssertionError, match="differ"):
+        main()
+    assert not list(tmp_path.iterdir())
