@@ -1,4 +1,4 @@
-"""As many utterances as MSP-Podcast has, through every stage: it ends, and only labels and indices grow with the corpus.
+"""As many utterances as MSP-Podcast has, through every stage; only labels and indices may grow with their number.
 
 `make faults` runs MEDUSA_SOAK utterances (default 120,000) and an eighth of them; features are small, so that a stage
 takes minutes, but not so small that keeping them in memory would go unseen.
