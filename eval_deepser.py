@@ -5,7 +5,7 @@ from __future__ import annotations
 from medusa.config.arguments import parse_script
 from medusa.config.schema import DeepSERConfig
 from medusa.corpora.labels import Labels
-from medusa.device import describe_device, prepare_device
+from medusa.device import describe_device, prepare
 from medusa.ensemble.posteriors import write_posteriors
 from medusa.errors import command
 from medusa.metrics import accuracy, macro_f1
@@ -19,8 +19,7 @@ from medusa.training.member import build_model, identity, open_stores, predicted
 @command
 def main() -> None:
     """Evaluate the best checkpoint of the member that the config describes."""
-    config = parse_script(DeepSERConfig, __doc__)
-    device = prepare_device(config.compute)
+    config, device = prepare(parse_script(DeepSERConfig, __doc__))
 
     # 1. Rows, features, best weights.
     rows_of = predicted_rows(config)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from medusa.config.arguments import parse_script
 from medusa.config.schema import MetaConfig
 from medusa.corpora.labels import PARTITIONS, read_labels
-from medusa.device import describe_device, prepare_device
+from medusa.device import describe_device, prepare
 from medusa.ensemble.controls import fit_controls
 from medusa.ensemble.evaluate import combine, score_techniques
 from medusa.ensemble.member_files import fitted_files, fitted_partition, member_files
@@ -22,8 +22,7 @@ from medusa.training.member import require_every_class
 @command
 def main() -> None:
     """Evaluate the trained ensemble that the config describes."""
-    config = parse_script(MetaConfig, __doc__)
-    device = prepare_device(config.compute)
+    config, device = prepare(parse_script(MetaConfig, __doc__))
     labels = read_labels(config.paths.labels)
     fitted = fitted_files(config, labels)
     require_same_config(config.run_directory, meta_identity(config, fitted))

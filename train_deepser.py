@@ -9,7 +9,7 @@ from tqdm import tqdm
 from medusa.config.arguments import parse_script
 from medusa.config.load import dump_config
 from medusa.config.schema import DeepSERConfig
-from medusa.device import describe_device, prepare_device
+from medusa.device import describe_device, prepare
 from medusa.errors import command
 from medusa.provenance import write_provenance
 from medusa.training.checkpoint import open_run
@@ -31,8 +31,7 @@ from medusa.training.member import (
 @command
 def main() -> None:
     """Train, or continue training, the member that the config describes."""
-    config = parse_script(DeepSERConfig, __doc__)
-    device = prepare_device(config.compute)
+    config, device = prepare(parse_script(DeepSERConfig, __doc__))
 
     # 1. Rows and features.
     labels = read_member_labels(config)

@@ -8,7 +8,7 @@ from medusa.config.arguments import parse_script
 from medusa.config.load import dump_config
 from medusa.config.schema import MetaConfig
 from medusa.corpora.labels import read_labels
-from medusa.device import describe_device, prepare_device
+from medusa.device import describe_device, prepare
 from medusa.ensemble.member_files import fitted_files, fitted_partition, member_files
 from medusa.ensemble.posteriors import stack_members
 from medusa.ensemble.soup import cook_soup
@@ -25,8 +25,7 @@ from medusa.training.member import require_every_class
 @command
 def main() -> None:
     """Train, or continue training, the ensemble that the config describes."""
-    config = parse_script(MetaConfig, __doc__)
-    device = prepare_device(config.compute)
+    config, device = prepare(parse_script(MetaConfig, __doc__))
 
     # 1. The members' predictions for the rows to fit on.
     labels = read_labels(config.paths.labels)

@@ -22,6 +22,7 @@ import torch
 from benchmarks.podcast import DIMS, draw_lengths
 from benchmarks.record import Record, add_device, growth, in_turn, least_of
 from medusa.config.schema import Loss, MixUp
+from medusa.device import fastest_precision
 from medusa.errors import command
 from medusa.features.store import FeatureStore, StoreWriter
 from medusa.models.deepser import DeepSER
@@ -82,18 +83,18 @@ class Trainee:
         dims = [DIMS[name] for name in MODALITIES]
         self.model = DeepSER(dims, width, feedforward_dim=2 * width).to(device)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), fused=True)
-        self.batch_size = batch_size
+        self.batch_size, self.bf16 = batch_size, fastest_precision(device) == "bf16"
 
     def epoch(self, clips: Examples) -> dict[str, float]:
-        """The losses of one epoch in bf16, the first of its seed each time: the same batches."""
+        """The losses of one epoch in the fastest precision, the first of its seed each time: the same batches."""
         stages = [Stage(1, 1, 1e-5, balanced=False)]
-        recipe = Recipe(stages, SEED, self.batch_size, 0.01, Loss(), MixUp(), bf16=True)
+        recipe = Recipe(stages, SEED, self.batch_size, 0.01, Loss(), MixUp(), bf16=self.bf16)
         ((_, losses, _),) = run_epochs(self.model, self.optimizer, clips, recipe)
         return losses
 
     def posteriors(self, clips: Examples) -> object:
         """Of all clips."""
-        return predict(self.model, clips, self.batch_size, bf16=True)
+        return predict(self.model, clips, self.batch_size, bf16=self.bf16)
 
 
 def measure_reading(record: Record, stored: FeatureExamples, args: argparse.Namespace) -> None:

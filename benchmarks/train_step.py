@@ -10,11 +10,12 @@ costs our way twice as much, but not the naive way with Whisper: there every cli
 These need more memory at batch 16 than a small machine has (24 GB), so that on a CPU the naive way takes 2 clips at a
 time (--naive-batch-size), which its figure says; a step's fixed cost, AdamW's, then falls on 2 clips.
 
-Beside the two stand, at the first batch size, our way in float32 (what bf16 gains), naive with Whisper's frames trimmed
-(what trimming gains) and on a GPU naive in TF32, a format that CPUs lack. Before anything is timed, both networks
-answer the same to the same weights and clips in float32. The share of the peak is of our way in bf16, operations on
-real frames only; padding is counted over an epoch, in every encoder as its attention computes it. At the first batch
-size each variant takes a step of `WARM_UP` clips that is not counted.
+Ours is in bf16 where the device has instructions for it (`medusa.device.fastest_precision`), else in float32. Beside
+the two stand, at the first batch size, our way in float32 where it is not that already (what bf16 gains), naive with
+Whisper's frames trimmed (what trimming gains) and on a GPU naive in TF32, a format that CPUs lack. Before anything is
+timed, both networks answer the same to the same weights and clips in float32. The share of the peak is that of products
+in ours' precision, operations on real frames only; padding is counted over an epoch, in every encoder as its attention
+computes it. At the first batch size each variant takes a step of `WARM_UP` clips that is not counted.
 Writes benchmarks/results/<device>/train_step.json.
 """
 
@@ -33,6 +34,7 @@ import torch.nn.functional as F
 from benchmarks.naive import NaiveDeepSER
 from benchmarks.podcast import DIMS, WHISPER_FRAMES, Rows, corpus_lengths, epoch_batches, typical_batches
 from benchmarks.record import Record, add_device, seconds_of
+from medusa.device import fastest_precision
 from medusa.errors import command
 from medusa.models.deepser import DeepSER
 from medusa.training.loss import multitask_loss
@@ -192,8 +194,9 @@ def flops(lengths: list[torch.Tensor], dims: list[int]) -> float:
 
 
 def matrix_peak(device: torch.device, size: int) -> float:
-    """FLOP/s of a bf16 product of two square matrices."""
-    one, other = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
+    """FLOP/s of a product of two square matrices in the fastest precision."""
+    dtype = {"bf16": torch.bfloat16, "float32": torch.float32}[fastest_precision(device)]
+    one, other = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     seconds = min(seconds_of(lambda: one @ other, device) for _ in range(50))
     return float(2 * size**3 / seconds)
 
@@ -210,15 +213,16 @@ class Variant:
 def variants(
     modalities: list[str], batch_size: int, naive_batch: int, device: torch.device, all_of_them: bool
 ) -> dict[str, Variant]:
-    """Naive and ours in bf16, or all ways, by name."""
-    plain = partial(naive_step, modalities, device)
+    """Naive and ours, or all ways, by name."""
+    plain, fastest = partial(naive_step, modalities, device), fastest_precision(device)
     ways = {
         "naive": Variant(plain(trim=False), naive_batch, alike=False),
-        "ours, bf16": Variant(our_step(modalities, device, bf16=True), batch_size, alike=True),
+        f"ours, {fastest}": Variant(our_step(modalities, device, fastest == "bf16"), batch_size, alike=True),
     }
     if not all_of_them:
         return ways
-    ways["ours, float32"] = Variant(our_step(modalities, device, bf16=False), batch_size, alike=True)
+    if fastest != "float32":
+        ways["ours, float32"] = Variant(our_step(modalities, device, bf16=False), batch_size, alike=True)
     if "whisper" in modalities:
         ways["naive, Whisper trimmed"] = Variant(plain(trim=True), batch_size, alike=False)
     if device.type == "cuda":
@@ -253,7 +257,7 @@ def measure(
 
 
 def measure_member(record: Record, member: str, args: argparse.Namespace, peak: float) -> None:
-    """Every batch size of one member: all ways at the first, naive and ours in bf16 at the others."""
+    """Every batch size of one member: all ways at the first, naive and ours at the others."""
     modalities, device = member.split("+"), record.device
     check_same(modalities, device)
     lengths = corpus_lengths(modalities)
@@ -263,7 +267,7 @@ def measure_member(record: Record, member: str, args: argparse.Namespace, peak: 
         first = batch_size == args.batch_size[0]
         ways = variants(modalities, batch_size, naive_batch, device, all_of_them=first)
         rows = measure(ways, modalities, args.steps, WARM_UP if first else 0, device)
-        ours = next(row for row in rows if row["variant"] == "ours, bf16")
+        ours = next(row for row in rows if row["variant"] == f"ours, {fastest_precision(device)}")
         name = f"{member}, batch {batch_size}"
         against = "" if naive_batch == batch_size else f" (naive {naive_batch})"
         record.figure(f"{name}{against}: clips/s", ours["times_naive"], TARGETS.get(member), rows=rows)
@@ -288,7 +292,12 @@ def main() -> None:
     peak = matrix_peak(args.device, 8192 if args.device.type == "cuda" else 2048)
     parts = None if args.members == list(TARGETS) else [f"{member}," for member in args.members]
     record = Record(
-        "train_step", args.device, parts, steps=args.steps, bf16_matrix_peak_tflops=float(f"{peak / 1e12:.4g}")
+        "train_step",
+        args.device,
+        parts,
+        steps=args.steps,
+        precision=fastest_precision(args.device),
+        matrix_peak_tflops=float(f"{peak / 1e12:.4g}"),
     )
     for member in args.members:
         measure_member(record, member, args, peak)

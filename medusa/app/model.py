@@ -25,7 +25,7 @@ from medusa.app.description import BACKBONES, FILE, BundledMember, Description, 
 from medusa.app.segments import Segment, Segmenter, windows
 from medusa.audio import SAMPLE_RATE, read_audio
 from medusa.config.schema import Compute, ExtractConfig, TranscribeConfig
-from medusa.device import prepare_device
+from medusa.device import Config, fastest_precision, prepare_device, with_precision
 from medusa.ensemble.posteriors import Stack
 from medusa.ensemble.stacking import build_metaclassifier
 from medusa.ensemble.together import predict_together
@@ -201,7 +201,7 @@ class Medusa(ModelHubMixin, library_name="medusa-ser", tags=["speech-emotion-rec
         predictions = []
         for member, model in zip(self.description.members, self._members, strict=True):
             examples = FeatureExamples(self._nothing(ids), [stores[name] for name in member.config.features])
-            bf16 = member.config.compute.precision == "bf16"
+            bf16 = self._fit(member.config).compute.precision == "bf16"
             predictions.append(predict(model, examples, member.config.training.batch_size, bf16))
         posteriors, attributes = (np.stack(values, axis=1) for values in zip(*predictions, strict=True))
         return Stack(ids, posteriors, attributes, tuple(self.labelling.members))
@@ -217,7 +217,7 @@ class Medusa(ModelHubMixin, library_name="medusa-ser", tags=["speech-emotion-rec
     def _load_recognizer(self, config: TranscribeConfig) -> Recognizer:
         placed = config.asr.model_copy(update={"model": self._model(config.asr.model)})
         with _usable(placed.model):
-            recognizer = load_recognizer(config.model_copy(update={"asr": placed}), self.device)
+            recognizer = load_recognizer(self._fit(config.model_copy(update={"asr": placed})), self.device)
             recognizer.transcribe([TRIAL_SOUND])
         return recognizer
 
@@ -226,10 +226,15 @@ class Medusa(ModelHubMixin, library_name="medusa-ser", tags=["speech-emotion-rec
         if backbone.model is not None:
             backbone = backbone.model_copy(update={"model": self._model(backbone.model)})
         with _usable(str(backbone.model)):
-            loaded = load_backbone(config.model_copy(update={"backbone": backbone}), self.device)
+            loaded = load_backbone(self._fit(config.model_copy(update={"backbone": backbone})), self.device)
             loaded.features([TRIAL_TEXT if backbone.kind == "text" else TRIAL_SOUND])
             loaded.truncated = 0
         return loaded
+
+    def _fit(self, config: Config) -> Config:
+        """The config in float32 where it wants bf16 and the device would have to emulate that, many times slower."""
+        emulated = config.compute.precision == "bf16" and fastest_precision(self.device) != "bf16"
+        return with_precision(config, "float32") if emulated else config
 
     def _model(self, name: str) -> str:
         return str(self.folder / name) if name.startswith(f"{BACKBONES}/") else name

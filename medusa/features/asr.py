@@ -19,7 +19,7 @@ import torch
 
 from medusa.config.schema import TranscribeConfig
 from medusa.corpora.labels import read_labels, utterance_id
-from medusa.device import describe_device, prepare_device
+from medusa.device import describe_device, prepare
 from medusa.errors import UserError
 from medusa.features.fill import fill, raise_failures, tell_left, write_failures
 from medusa.features.parts import WHOLE, Part, hold
@@ -50,9 +50,9 @@ def transcribe(config: TranscribeConfig, part: Part = WHOLE) -> Path:
         UserError: an input is missing, or transcripts made otherwise are there already.
         PartlyDone: some recordings could not be read; all others are in transcripts.csv.
     """
+    config, device = prepare(config)
     files = {utterance_id(name): name for name in read_labels(config.paths.labels).table["FileName"]}
     source = Recordings(config.paths.audio, files, config.resampler)
-    device = prepare_device(config.compute)
     path = config.paths.transcripts
     if path.suffix != ".csv":
         raise UserError(f"paths.transcripts: {path} must end in .csv")

@@ -8,7 +8,7 @@ from typing import Any
 
 from medusa.config.schema import ExtractConfig
 from medusa.corpora.labels import read_labels, utterance_id
-from medusa.device import describe_device, prepare_device
+from medusa.device import describe_device, prepare
 from medusa.features.backbones import FeatureBackbone, load_backbone
 from medusa.features.fill import fill, raise_failures, tell_left, write_failures
 from medusa.features.parts import WHOLE, Part, hold
@@ -36,9 +36,9 @@ def extract(config: ExtractConfig, part: Part = WHOLE) -> Path:
         PartlyDone: some recordings could not be read; everything else is in the store, and
             `failures.csv` there names them.
     """
+    config, device = prepare(config)
     files = {utterance_id(name): name for name in read_labels(config.paths.labels).table["FileName"]}
     source = _source(config, files)
-    device = prepare_device(config.compute)
     path = config.paths.features / config.name
     report = path / "failures.csv"
     with hold(path, part, "extracting features") as alone:

@@ -15,6 +15,11 @@ _WINDOW = 512
 _PITCH_WINDOW = 1024
 _LOWEST, _HIGHEST = 60.0, 600.0
 
+_BLOCK = 60 * 50
+"""Frames that are computed at once, a minute: pitch takes 70 MB for each."""
+_MARGIN = 2
+"""Frames on either side of a block that hold all samples that its windows reach."""
+
 
 def logmel(samples: np.ndarray) -> np.ndarray:
     """Features of 16 kHz samples at 50 frames a second, the rate of the pretrained speech models.
@@ -28,11 +33,20 @@ def logmel(samples: np.ndarray) -> np.ndarray:
     """
     frames = -(-len(samples) // HOP)
     padded = np.pad(samples, (0, max(0, _PITCH_WINDOW - len(samples))))
-    power = mel_power(padded, HOP, _WINDOW, BANDS)
-    energy = root_mean_square(padded, HOP, _WINDOW) ** 2
-    octaves = np.log2(pitch(padded, HOP, _PITCH_WINDOW, _LOWEST, _HIGHEST) / np.sqrt(_LOWEST * _HIGHEST))
-    columns = np.column_stack([_log_scale(power), _log_scale(energy), octaves])
-    return np.asarray(columns[:frames], dtype=np.float32)
+    blocks = []
+    for start in range(0, frames, _BLOCK):
+        before = min(start, _MARGIN)
+        part = padded[(start - before) * HOP : (start + _BLOCK + _MARGIN) * HOP]
+        blocks.append(_columns(part)[before : before + _BLOCK])
+    return np.concatenate(blocks)[:frames]
+
+
+def _columns(samples: np.ndarray) -> np.ndarray:
+    """Frames centred on the samples 0, 320, …, what lies beyond the ends being silence."""
+    power = mel_power(samples, HOP, _WINDOW, BANDS)
+    energy = root_mean_square(samples, HOP, _WINDOW) ** 2
+    octaves = np.log2(pitch(samples, HOP, _PITCH_WINDOW, _LOWEST, _HIGHEST) / np.sqrt(_LOWEST * _HIGHEST))
+    return np.column_stack([_log_scale(power), _log_scale(energy), octaves]).astype(np.float32)
 
 
 def _log_scale(power: np.ndarray) -> np.ndarray:

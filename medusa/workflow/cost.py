@@ -13,7 +13,7 @@ from medusa.corpora.labels import read_labels
 from medusa.errors import UserError
 from medusa.features import logmel
 from medusa.training.folds import SELECTION_SPLITS
-from medusa.workflow.jobs import Job, Pipeline
+from medusa.workflow.jobs import Job, JobConfig, Pipeline
 from medusa.workflow.operations import (
     BACKBONES,
     WINDOW_SECONDS,
@@ -126,8 +126,13 @@ def job_cost(job: Job, assumed: Assumptions) -> Cost:
         disk = techniques * _posteriors(assumed)
     if not request(job).gpu or config is None:
         return Cost(operations, 0.0, disk)
-    rate = assumed.gpu_tflops_bf16 if config.compute.precision == "bf16" else assumed.gpu_tflops
+    rate = assumed.gpu_tflops_bf16 if gpu_precision(config) == "bf16" else assumed.gpu_tflops
     return Cost(operations, (operations / (rate * 1e12) + waiting) / 3600, disk)
+
+
+def gpu_precision(config: JobConfig) -> str:
+    """float32 or bf16, which auto is on a GPU."""
+    return "bf16" if config.compute.precision == "auto" else config.compute.precision
 
 
 def longest_chain(jobs: Iterable[Job], hours: dict[str, float]) -> float:

@@ -104,6 +104,11 @@ class Pipeline:
         """The completion file of a job: written last, holds its recipe."""
         return self.folder / "done" / f"{name}.json"
 
+    @property
+    def stopping(self) -> Path:
+        """There while the workflow is being stopped: its jobs end when they see it."""
+        return self.folder / "stopping"
+
     def log(self, name: str) -> Path:
         """What a job's commands print."""
         return self.folder / "logs" / f"{name}.log"

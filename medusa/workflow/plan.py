@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from medusa.workflow.cost import Assumptions, Cost, costs, counted, longest_chain
+from medusa.workflow.cost import Assumptions, Cost, costs, counted, gpu_precision, longest_chain
 from medusa.workflow.jobs import STAGES, Pipeline
 from medusa.workflow.resources import request
 
@@ -59,7 +59,7 @@ def _figure(value: float, digits: int) -> str:
 
 def _assumptions(pipeline: Pipeline, assumed: Assumptions, labels: Path) -> list[str]:
     """Each with the option that changes it."""
-    used = {job.config.compute.precision for job in pipeline.jobs.values() if job.config and request(job).gpu}
+    used = {gpu_precision(job.config) for job in pipeline.jobs.values() if job.config and request(job).gpu}
     rates = {"float32": ("--gpu-tflops", assumed.gpu_tflops), "bf16": ("--gpu-tflops-bf16", assumed.gpu_tflops_bf16)}
     lines = [
         f"  {option} {rate:g}: 10¹² operations a second that a GPU sustains in {precision}"

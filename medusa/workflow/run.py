@@ -38,6 +38,7 @@ def run_pipeline(pipeline: Pipeline, cores: int | None, options: Sequence[str] =
     with lock(pipeline.folder, "running this pipeline"):
         pipeline.refresh()
         shutil.rmtree(pipeline.events, ignore_errors=True)
+        pipeline.stopping.unlink(missing_ok=True)
         log = pipeline.folder / "snakemake.log"
         environment = {**os.environ, WATCHED: watched_here()}
         with log.open("w", encoding="utf-8") as output:
@@ -50,8 +51,10 @@ def run_pipeline(pipeline: Pipeline, cores: int | None, options: Sequence[str] =
             display.follow(process)
         finally:
             if process.poll() is None:
+                pipeline.stopping.touch()  # asked to end, Snakemake waits for its jobs, which may take hours
                 process.terminate()
                 process.wait()
+                pipeline.stopping.unlink(missing_ok=True)
     if process.returncode and display.failures:
         raise UserError(next(iter(display.failures.values())))
     if process.returncode:

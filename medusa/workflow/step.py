@@ -52,10 +52,10 @@ def run_job(pipeline: Pipeline, name: str) -> None:
             say = partial(print, end="", file=output, flush=True)
             say(f"{job.title}\n")
             put_aside(job, say)
-            with devices_for(job, say, _refuse_to_outlive) as devices:
+            with devices_for(job, say, partial(_refuse_to_outlive, pipeline)) as devices:
                 for words in job.commands:
                     print("$ python", *words, file=output, flush=True)
-                    _run([sys.executable, *words], job, log, devices)
+                    _run([sys.executable, *words], pipeline, job, devices)
         missing = [path for path in job.makes if not path.exists()]
         if missing:
             raise UserError(f"{job.name}: {missing[0]} was not made; see {log}")
@@ -103,7 +103,8 @@ def _free_name(path: Path) -> Path:
     return path.with_name(f"{path.name}.{number}-old")
 
 
-def _run(command: list[str], job: Job, log: Path, devices: Mapping[str, str]) -> None:
+def _run(command: list[str], pipeline: Pipeline, job: Job, devices: Mapping[str, str]) -> None:
+    log = pipeline.log(job.name)
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", **devices}
     if job.threads:
         environment["OMP_NUM_THREADS"] = str(job.threads)
@@ -111,7 +112,7 @@ def _run(command: list[str], job: Job, log: Path, devices: Mapping[str, str]) ->
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)
     try:
         while process.poll() is None:
-            _refuse_to_outlive()
+            _refuse_to_outlive(pipeline)
             try:
                 process.wait(timeout=WATCH_SECONDS)
             except subprocess.TimeoutExpired:
@@ -125,7 +126,7 @@ def _run(command: list[str], job: Job, log: Path, devices: Mapping[str, str]) ->
         raise UserError(f"{job.name}: {said} (exit code {process.returncode}, log: {log})")
 
 
-def end_with_the_workflow() -> None:
+def end_with_the_workflow(pipeline: Pipeline) -> None:
     """Let Snakemake itself, which calls this, end with the process that shows its progress.
 
     It cancels its jobs then, on a cluster too, as it does at Ctrl-C: a workflow that nobody sees would go on submitting
@@ -133,7 +134,7 @@ def end_with_the_workflow() -> None:
     """
 
     def watch() -> None:
-        while _workflow_lives():
+        while _workflow_lives(pipeline):
             time.sleep(WATCH_SECONDS)
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(30 * WATCH_SECONDS)
@@ -142,15 +143,19 @@ def end_with_the_workflow() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _refuse_to_outlive() -> None:
-    if not _workflow_lives():
-        raise UserError("the workflow was killed; run the same command again to go on")
+def _refuse_to_outlive(pipeline: Pipeline) -> None:
+    if not _workflow_lives(pipeline):
+        raise UserError("the workflow was stopped; run the same command again to go on")
 
 
-def _workflow_lives() -> bool:
-    """Whether the process that shows the progress is there, as far as this host can know."""
+def _workflow_lives(pipeline: Pipeline) -> bool:
+    """Whether the process that shows the progress is there, as far as this host can know, and is not stopping."""
     watched, _, host = os.environ.get(WATCHED, "").partition("@")
-    if not watched or host not in ("", socket.gethostname()):
+    if not watched:
+        return True
+    if pipeline.stopping.exists():
+        return False
+    if host not in ("", socket.gethostname()):
         return True
     try:
         os.kill(int(watched), 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import runpy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,6 +55,14 @@ def sound(number: int, seconds: float) -> np.ndarray:
 
 def clip_name(number: int) -> str:
     return f"clip_{number:02d}.wav"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def bf16_everywhere() -> Iterator[None]:
+    """The bundle's features are bf16, and it computes in that here even where the processor has to emulate it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("medusa.app.model.fastest_precision", lambda device: "bf16")
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.io.wavfile
+import torch
 
 from medusa.app.answers import Answer
 from medusa.app.description import read_description
@@ -43,6 +44,19 @@ def test_each_member_and_their_agreement(medusa: Medusa, trained: Trained) -> No
         assert list(table[f"Member {member}"]) == list(chosen[member])
     agreeing = sum((own == table["Emotion"]).to_numpy().astype(float) for own in chosen.values())
     assert list(table["Agreement"]) == list(agreeing / 2)
+
+
+def test_float32_where_bf16_would_be_emulated(
+    medusa: Medusa, bundle: Path, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("medusa.app.model.fastest_precision", lambda device: "float32")
+    exact = Medusa.from_pretrained(bundle, device="cpu")
+    kinds = {"wavlm": torch.float32, "bert": torch.float32, "encoder": torch.float32}
+    assert {name: next(one.model.parameters()).dtype for name, one in exact._backbones.items()} == kinds
+    files = [trained.audio / clip_name(number) for number in (1, 2, 3)]
+    numbers = [table[[*EMOTIONS]].to_numpy() for table in (exact.predict(files), medusa.predict(files))]
+    assert numbers[0] == pytest.approx(numbers[1], abs=0.05)
+    assert (numbers[0] != numbers[1]).any()
 
 
 def test_neither_order_nor_company_matters(medusa: Medusa, trained: Trained) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import backbones
+from benchmarks import backbones, extraction
 from benchmarks.backbones import KINDS, write_backbone
 from benchmarks.extraction import Clips, Naive, check_same, main, our_backbone, write_store
 from benchmarks.record import Record
@@ -81,7 +81,12 @@ def test_figures_are_of_the_backbones_clips_and_batches(tmp_path: Path, monkeypa
     monkeypatch.setattr(Record, "figure", lambda self, name, ratio, *_, **details: kept.update({name: details}))
     words = {"--backbones": "roberta", "--clips": "1", "--repeats": "1", "--layers": "4", "--threads": "1"}
     monkeypatch.setattr("sys.argv", ["extraction", *(word for pair in words.items() for word in pair)])
+    monkeypatch.setattr(extraction, "fastest_precision", lambda device: "float32")
     kept: dict[str, dict[str, object]] = {}
     main()
+    assert list(kept) == ["roberta: float32"]
+    assert (kept["roberta: float32"]["clips"], kept["roberta: float32"]["batch_size"]) == (16, 32)
+    monkeypatch.setattr(extraction, "fastest_precision", lambda device: "bf16")
+    kept.clear()
+    main()
     assert list(kept) == ["roberta: bf16", "roberta: float32, as configured"]
-    assert (kept["roberta: bf16"]["clips"], kept["roberta: bf16"]["batch_size"]) == (16, 32)

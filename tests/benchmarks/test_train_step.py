@@ -43,6 +43,7 @@ def test_the_networks_that_are_compared_answer_the_same() -> None:
 
 def test_every_way_is_credited_by_clips_of_the_same_mean_length(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train_step, "seconds_of", lambda *_: 2.0)
+    monkeypatch.setattr(train_step, "fastest_precision", lambda device: "bf16")
     modalities = ["whisper", "roberta"]
     rows = measure(variants(modalities, 16, 2, CPU, all_of_them=True), modalities, steps=3, warm_up=0, device=CPU)
     by_name = {row["variant"]: row for row in rows}
@@ -51,3 +52,8 @@ def test_every_way_is_credited_by_clips_of_the_same_mean_length(monkeypatch: pyt
     assert [row["times_naive"] for row in rows] == [1, 8, 8, 8]
     for row in rows:
         np.testing.assert_allclose(row["mean_frames"], corpus_lengths(modalities).mean(axis=0), rtol=0.03)
+
+
+def test_a_processor_without_bf16_is_measured_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train_step, "fastest_precision", lambda device: "float32")
+    assert list(variants(["wavlm", "roberta"], 16, 16, CPU, all_of_them=True)) == ["naive", "ours, float32"]

@@ -6,7 +6,7 @@ import pytest
 from sklearn.utils.extmath import softmax
 
 from medusa.config.schema import MetaConfig, RunPaths
-from medusa.corpora.labels import Labels, labels_from_table, read_labels
+from medusa.corpora.labels import LABELLED, Labels, labels_from_table, read_labels
 from medusa.ensemble.member_files import member_files
 from medusa.ensemble.posteriors import read_posteriors, stack_members, write_posteriors
 from medusa.errors import UserError
@@ -67,6 +67,14 @@ def test_float32_values_read_back_exactly(tmp_path: Path) -> None:
     assert {str(found[name].dtype) for name in EMOTIONS + ATTRIBUTES} == {"float32"}
 
 
+def test_values_of_any_type_are_written_as_the_float32_that_is_read(tmp_path: Path, labels: Labels) -> None:
+    """What the next float32 to 0.1 is, 0x3dcccccd, takes nine digits."""
+    write_posteriors(tmp_path / "p.csv", labels, np.full((5, 3), [0.1, 0.2, 0.7]), np.full((5, 3), 4.0))
+    assert pd.read_csv(tmp_path / "p.csv", dtype=str)["Angry"].tolist() == ["0.100000001"] * 5
+    found = read_posteriors(tmp_path / "p.csv", EMOTIONS, ATTRIBUTES)
+    assert found["Angry"].to_numpy().view(np.uint32).tolist() == [0x3DCCCCCD] * 5
+
+
 def test_a_posterior_file_has_the_columns_and_rows_of_the_labels(tmp_path: Path, labels: Labels) -> None:
     write_posteriors(tmp_path / "p.csv", labels, *some_predictions(5))
     found = pd.read_csv(tmp_path / "p.csv", dtype=str, keep_default_na=False)
@@ -103,6 +111,7 @@ def test_a_corpus_without_attributes(tmp_path: Path) -> None:
     write_posteriors(tmp_path / "p.csv", labels, probabilities, np.empty((5, 0)))
     stack = stack_members({"p.csv": [tmp_path / "p.csv"]}, labels, "test")
     assert stack.attributes.shape == (3, 1, 0)
+    assert stack.inputs.dtype == np.float32
     np.testing.assert_array_equal(stack.inputs, probabilities[[0, 2, 3]])
 
 
@@ -147,8 +156,12 @@ HEADER = "FileName,Angry,Sad,Neutral,EmoAct,EmoVal,EmoDom,EmoClass\n"
     ("text", "problem"),
     [
         ("FileName,Angry,Sad,Calm,EmoAct,EmoVal,EmoDom\nx,1,0,0,1,1,1\n", r"missing: Neutral; unknown: Calm"),
+        (
+            "FileName,Angry,Calm,Glad,EmoAct,EmoVal,EmoDom\nx,1,0,0,1,1,1\n",
+            r"missing: Sad, Neutral; unknown: Calm, Glad",
+        ),
         ("FileName,Angry,Sad,Neutral\nx,1,0,0\n", r"no attributes, from a model trained without them"),
-        ("Name,Angry,Sad,Neutral\nx,1,0,0\n", r"no column FileName"),
+        ("Name,Angry,Sad,Neutral\nx,1,0,0\n", r"no column FileName in the header \(Name, Angry, Sad, Neutral\)"),
         ("FileName;Angry;Sad;Neutral\nx;1;0;0\n", r"no column FileName .*comma"),
         (HEADER + "x.wav,1,0,0,1,1,1,Sad\nx.wav,1,0,0,1,1,1,Sad\n", r"line 3 \('x\.wav'\), FileName: .*line 2"),
         (HEADER + "x.wav,1,0,0,1,1,1,Sad\nx.flac,1,0,0,1,1,1,Sad\n", r"line 3 \('x\.flac'\), FileName: .*line 2"),
@@ -161,7 +174,7 @@ HEADER = "FileName,Angry,Sad,Neutral,EmoAct,EmoVal,EmoDom,EmoClass\n"
         (HEADER + "x.wav,1,0,0,1,loud,1,Sad\n", r"line 2 \('x\.wav'\), EmoVal: not a finite number"),
         (HEADER + "x.wav,1,0,0,1,inf,1,Sad\n", r"line 2 \('x\.wav'\), EmoVal: not a finite number"),
         (HEADER + "x.wav,1,0,0,1,1,1,Calm\n", r"line 2 \('x\.wav'\), EmoClass: 'Calm'"),
-        (HEADER, "no rows"),
+        (HEADER, "no rows; predict again with the labels in use$"),
     ],
 )
 def test_a_faulty_file_is_refused_with_its_place(tmp_path: Path, text: str, problem: str) -> None:
@@ -206,8 +219,9 @@ def test_the_authors_logits_become_probabilities(tmp_path: Path) -> None:
 def test_faults_in_the_authors_files(tmp_path: Path, row: str, problem: str) -> None:
     path = tmp_path / "theirs.csv"
     path.write_text(f'FileName,Prediction\nx.wav,"1,2,3,4,5,6"\n{row}\n')
-    with pytest.raises(UserError, match=problem):
+    with pytest.raises(UserError, match=problem) as caught:
         read_posteriors(path, EMOTIONS, ATTRIBUTES)
+    assert str(path) in str(caught.value)
 
 
 def test_authors_numbers_without_quotes(tmp_path: Path) -> None:
@@ -252,7 +266,23 @@ def test_members_are_joined_by_utterance_in_the_order_of_the_labels(labels: Labe
 def test_a_missing_row_is_named(labels: Labels, members: dict[str, Path]) -> None:
     lines = members["two"].read_text().splitlines(keepends=True)
     members["two"].write_text("".join(line for line in lines if not line.startswith("c.wav")))
-    with pytest.raises(UserError, match=r"two/posteriors/test\.csv: no row for 'c', which test of .*labels\.csv has"):
+    where = r"two/posteriors/test\.csv: no row for 'c', which test of .*labels\.csv has; "
+    with pytest.raises(UserError, match=where + "predict again with the labels in use$"):
+        stack_members(listed(members), labels, "test")
+
+
+def test_of_several_missing_or_extra_rows_the_first_in_the_file_is_named(
+    labels: Labels, members: dict[str, Path], tmp_path: Path
+) -> None:
+    """By name `a` comes before `b/2` and before `e`."""
+    few = tmp_path / "few.csv"
+    write_posteriors(few, labels, *some_predictions(5))
+    lines = few.read_text().splitlines(keepends=True)
+    few.write_text("".join([lines[0], *lines[3:]]))
+    with pytest.raises(UserError, match=r"no row for 'b/2' \(and 1 more\), which labelled of"):
+        stack_members({str(few): [few]}, labels, LABELLED)
+    members["one"].write_text("".join([lines[0], *reversed(lines[1:])]))
+    with pytest.raises(UserError, match=r"a row for 'e' \(and 1 more\), which test of"):
         stack_members(listed(members), labels, "test")
 
 
@@ -305,6 +335,7 @@ def test_a_member_of_several_files_is_their_mean_and_their_union(labels: Labels,
     posteriors, attributes = zip(some_predictions(3, 0), some_predictions(3, 1), strict=True)
     np.testing.assert_allclose(both.posteriors[:, 0], np.mean(posteriors, axis=0), atol=1e-6)
     np.testing.assert_allclose(both.attributes[:, 0], np.mean(attributes, axis=0), atol=1e-6)
+    assert both.inputs.dtype == np.float32
     whole = stack_members({"m": [members["one"]]}, labels, "test")
     lines = members["one"].read_text().splitlines(keepends=True)
     for name, kept in (("one", lines[1:2]), ("two", lines[2:])):
@@ -316,5 +347,5 @@ def test_a_member_of_several_files_is_their_mean_and_their_union(labels: Labels,
 def test_a_row_that_stands_in_some_files_only_is_named(labels: Labels, members: dict[str, Path]) -> None:
     lines = members["two"].read_text().splitlines(keepends=True)
     members["two"].write_text("".join(line for line in lines if not line.startswith("c.wav")))
-    with pytest.raises(UserError, match=r"'c' stands in 1 of its 2 files, '.*' in 2; predict again"):
+    with pytest.raises(UserError, match=r"one/posteriors: 'c' stands in 1 of its 2 files, 'b/2' in 2; predict again"):
         stack_members({"m": [members["one"], members["two"]]}, labels, "test")

@@ -1,7 +1,12 @@
+import json
+import zlib
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from medusa.ensemble.soup import soup
+from medusa.ensemble.soup import cook_soup, soup
 from medusa.errors import UserError
 
 
@@ -53,3 +58,39 @@ def test_models_that_differ_are_refused(other: dict[str, torch.Tensor], problem:
 def test_integers_are_refused() -> None:
     with pytest.raises(UserError, match=r"steps is of type torch\.int64"):
         soup([{"steps": torch.tensor([1])}, {"steps": torch.tensor([2])}])
+
+
+@pytest.fixture
+def checkpoints(tmp_path: Path) -> list[Path]:
+    """Two folders as a training leaves them."""
+    folders = [tmp_path / "run" / f"seed-{seed}" / "best" for seed in (3, 5)]
+    for folder, layer in zip(folders, linears(2), strict=True):
+        folder.mkdir(parents=True)
+        save_file(layer.state_dict(), folder / "model.safetensors")
+    return folders
+
+
+def test_a_soup_is_written_with_its_ingredients_and_a_checksum(checkpoints: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "run" / "soup"
+    cook_soup(checkpoints, out)
+    assert sorted(path.name for path in out.iterdir()) == ["model.safetensors", "state.json"]
+    first, second = (load_file(folder / "model.safetensors") for folder in checkpoints)
+    mixed = load_file(out / "model.safetensors")
+    assert mixed.keys() == first.keys()
+    for key in first:
+        torch.testing.assert_close(mixed[key], (first[key] + second[key]) / 2)
+    assert json.loads((out / "state.json").read_text()) == {
+        "schema": 1,
+        "ingredients": ["seed-3/best", "seed-5/best"],
+        "crc32": {"model.safetensors": zlib.crc32((out / "model.safetensors").read_bytes())},
+    }
+
+
+def test_a_missing_ingredient_is_named_and_the_soup_of_before_stays(checkpoints: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "run" / "soup"
+    cook_soup(checkpoints, out)
+    before = (out / "model.safetensors").read_bytes()
+    (checkpoints[1] / "model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"seed-5/best/model\.safetensors: no such file"):
+        cook_soup(checkpoints, out)
+    assert (out / "model.safetensors").read_bytes() == before

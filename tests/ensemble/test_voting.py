@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from sklearn.ensemble import VotingClassifier
@@ -38,8 +40,14 @@ def test_soft_vote_equals_scikit_learn(posteriors: np.ndarray) -> None:
     np.testing.assert_allclose(soft_vote(posteriors), expected, rtol=1e-6)
 
 
+def test_soft_vote_adds_with_the_digits_of_float64(posteriors: np.ndarray) -> None:
+    expected = [[math.fsum(column) / 7 for column in zip(*row, strict=True)] for row in posteriors.tolist()]
+    np.testing.assert_allclose(soft_vote(posteriors), expected, rtol=1e-15)
+
+
 def test_majority_vote_equals_scikit_learn_where_there_is_no_tie(posteriors: np.ndarray) -> None:
     shares, predicted = majority_vote(posteriors)
+    assert predicted.dtype == np.int64
     tied = (shares == shares.max(axis=1, keepdims=True)).sum(axis=1) > 1
     assert 50 < tied.sum() < 350
     expected = scikit_learn_vote(posteriors, "hard").predict(np.arange(400)[:, None])

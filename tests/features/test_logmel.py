@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medusa.features.logmel import BANDS, DIM, FRAME_RATE, logmel
+from medusa.features.logmel import _BLOCK, BANDS, DIM, FRAME_RATE, HOP, _columns, logmel
 
 
 def tone(hertz: float, amplitude: float = 0.5, samples: int = 16_000) -> np.ndarray:
@@ -30,3 +30,11 @@ def test_an_octave_up_adds_one_and_ten_times_louder_adds_half() -> None:
 
 def test_silence_lies_on_the_floor() -> None:
     assert logmel(np.zeros(16_000, np.float32))[:, : BANDS + 1] == pytest.approx(-1.5)
+
+
+@pytest.mark.parametrize("samples", [_BLOCK * HOP, _BLOCK * HOP + 1, _BLOCK * HOP + 700, 2 * _BLOCK * HOP + 9_999])
+def test_a_long_clip_in_blocks_is_the_clip_in_one(samples: int) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, samples).astype(np.float32)
+    values = logmel(noise)
+    assert len(values) == -(-samples // HOP)
+    np.testing.assert_allclose(values, _columns(noise)[: len(values)], atol=1e-5)

@@ -21,8 +21,11 @@ def test_class_weights_by_hand() -> None:
 
 
 def test_a_class_that_never_occurs_gets_weight_zero_and_a_warning() -> None:
-    with pytest.warns(UserWarning, match=r"\[1\]"):
-        assert class_weights(np.array([[1.0, 0.0]]), 0.5) == pytest.approx([math.sqrt(0.5), 0.0])
+    with pytest.warns(UserWarning, match=r"\[1\]") as warned:
+        weights = class_weights(np.array([[1.0, 0.0]]), 0.5)
+    assert weights == pytest.approx([math.sqrt(0.5), 0.0])
+    assert weights.dtype == np.float32
+    assert warned[0].filename == __file__  # whoever asked for the weights
 
 
 def test_loss_by_hand() -> None:
@@ -53,10 +56,12 @@ def test_trainings_side_by_side_have_each_their_own_terms(weights: torch.Tensor 
         torch.testing.assert_close(tuple(term[number] for term in terms), expected)
 
 
-def test_without_attributes_there_is_no_mse_term() -> None:
-    prediction = Prediction(torch.zeros(2, 4), torch.zeros(2, 0))
-    terms = multitask_loss(prediction, torch.full((2, 4), 0.25), torch.zeros(2, 0), 1.5, 0.4, None)
-    assert terms.total.item() == pytest.approx(1.5 * math.log(4))
+@pytest.mark.parametrize("apart", [(), (3,)])
+def test_without_attributes_there_is_no_mse_term(apart: tuple[int, ...]) -> None:
+    logits, none = torch.zeros(*apart, 2, 4), torch.zeros(*apart, 2, 0)
+    terms = multitask_loss(Prediction(logits, none), torch.full_like(logits, 0.25), none, 1.5, 0.4, None)
+    entropy = torch.full(apart, math.log(4))
+    torch.testing.assert_close(tuple(terms), (1.5 * entropy, entropy, torch.zeros(apart)))
 
 
 def test_a_model_without_an_attribute_head_is_not_asked_for_attributes() -> None:

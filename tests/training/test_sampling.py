@@ -71,6 +71,24 @@ def test_batches_hold_every_row_once_and_only_one_is_smaller(rows: int, batch_si
     )
 
 
+@pytest.mark.parametrize("rows", [32 * 15, 32 * 1000])
+def test_rows_of_one_length_stay_in_random_order(rows: int) -> None:
+    """Whatever a sorting algorithm does with equals on one machine or another, only (seed, epoch) decide."""
+    order = shuffled_rows(rows, 1, 0)
+    found = length_batches(order, np.full((rows, 2), 7), 32, 1, 0)
+    assert {tuple(batch.tolist()) for batch in found} == {
+        tuple(order[start : start + 32].tolist()) for start in range(0, rows, 32)
+    }
+
+
+def test_below_sixteen_batches_none_is_sorted_with_another() -> None:
+    order = shuffled_rows(15 * 8, 1, 0)
+    found = length_batches(order, LENGTHS, 8, 1, 0)
+    assert {frozenset(batch.tolist()) for batch in found} == {
+        frozenset(order[start : start + 8].tolist()) for start in range(0, len(order), 8)
+    }
+
+
 def padding(batches: list[np.ndarray]) -> float:
     """Share of the frames that are padding, each modality of a batch padded to its longest."""
     frames = sum(int(LENGTHS[rows].sum()) for rows in batches)

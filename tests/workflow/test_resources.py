@@ -278,7 +278,7 @@ def test_on_its_own_host_the_workflow_is_watched(pipeline: Pipeline, monkeypatch
     with_program(pipeline, "print('done')", None)
     run_job(pipeline, "members/x")
     monkeypatch.setenv(WATCHED, watched_here().replace(str(os.getpid()), str(gone())))
-    with pytest.raises(UserError, match="the workflow was killed"):
+    with pytest.raises(UserError, match="the workflow was stopped"):
         run_job(pipeline, "members/x")
 
 
@@ -292,9 +292,13 @@ def test_on_its_own_host_the_workflow_is_watched(pipeline: Pipeline, monkeypatch
 )
 def test_snakemake_itself_ends_with_the_workflow(before: str, lives: bool, ends: int) -> None:
     program = (
-        "import os, signal, sys, time; from medusa.workflow import step\n"
+        "import os, pathlib, signal, sys, time; from medusa.workflow import step\n"
+        "from medusa.workflow.jobs import Pipeline, PipelineConfig\n"
+        "none = pathlib.Path()\n"
+        "config = PipelineConfig(name='x', title='x', prepare='x', features=[none], members=[none])\n"
+        "pipeline = Pipeline(pathlib.Path('none'), config)\n"
         "signal.signal(signal.SIGINT, signal.SIG_DFL)\n"
-        f"{before}\nstep.WATCH_SECONDS = 0.01; step.end_with_the_workflow(); time.sleep(float(sys.argv[1]))"
+        f"{before}\nstep.WATCH_SECONDS = 0.01; step.end_with_the_workflow(pipeline); time.sleep(float(sys.argv[1]))"
     )
     watched = watched_here() if lives else watched_here().replace(str(os.getpid()), str(gone()))
     environment = {**os.environ, "PYTHONPATH": str(ROOT), WATCHED: watched}

@@ -139,6 +139,10 @@ JOBS = {
     "ravdess": {
         "weights": 1, "corpus": 5, "features": 8, "members": 4 * 5, "ensembles": 5, "report": 5, "afterwards": 1,
     },
+    "ravdess-tables": {  # one member under 3 overlays, 3 seeds; 3 folds of 4 members
+        "weights": 1, "corpus": 1, "features": 4, "members": 4 + 4 * 3 - 1, "crossfit": 3 * 4, "ensembles": 1 + 3 + 4,
+        "report": 1,
+    },
     "paper": {  # Table 2: 7 overlays and the member itself, on all and on each of 3, 2, 2, 2 features, 3 seeds
         "corpus": 1, "transcripts": 1, "features": 5, "members": 14 + (4 * (1 + 7) + 3 + 2 + 2 + 2) * 3 - 4,
         "ensembles": 3 + 2 + 14, "report": 1,
@@ -257,6 +261,27 @@ def test_a_killed_workflow_goes_on_where_it_was(finished: Path) -> None:
     assert events(finished, "finished") == left
     for file in ("members/three/posteriors/test.csv", "ensembles/pair/results.csv", "report/report.html"):
         assert (finished / "runs/tiny" / file).stat().st_size
+
+
+@needs_snakemake
+def test_a_workflow_that_is_asked_to_end_does_not_wait_for_its_jobs(tmp_path: Path) -> None:
+    """Started in a shell's background, where Ctrl-C is ignored, and told by one signal to one process."""
+    write_configs(tmp_path)
+    write_tones(tmp_path / "audio")
+    (tmp_path / "configs/one.yaml").write_text(CONFIGS["one"].replace("max_epochs: 2", "max_epochs: 1000000"))
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = start(tmp_path, "configs/pipeline.yaml", "--cores", "1")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    metrics = tmp_path / "runs/tiny/members"
+    wait_for(lambda: any(metrics.glob("*/metrics.jsonl")), process)
+    process.terminate()
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 143, out + err
+    assert err.strip().splitlines()[-1] == "stopped: what was finished is kept; the same command continues from there"
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
 
 
 @needs_snakemake
@@ -552,5 +577,5 @@ def test_a_job_does_not_outlive_the_workflow_that_was_killed(folder: Path, monke
     pipeline = read_pipeline(PIPELINE_FILE)
     program = "import time; time.sleep(60); open('survived', 'w')"
     pipeline.jobs["afterwards/1"] = Job("afterwards/1", "sleeps", [["-c", program]], [], [])
-    with pytest.raises(UserError, match="the workflow was killed"):
+    with pytest.raises(UserError, match="the workflow was stopped"):
         run_job(pipeline, "afterwards/1")

@@ -1,0 +1,165 @@
+"""As many utterances as MSP-Podcast has, through every stage; only labels and indices may grow with their number.
+
+`make faults` runs MEDUSA_SOAK utterances (default 120,000) and an eighth of them; features are small, so that a stage
+takes minutes, but not so small that keeping them in memory would go unseen.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+import transformers
+
+from benchmarks.backbones import WORDS, word_tokenizer
+from benchmarks.msp_podcast import make_release
+from medusa.corpora.labels import PARTITIONS, read_labels
+from medusa.files import read_csv, write_csv
+from tests.faults.workspace import ROOT
+
+CLIPS = int(os.environ.get("MEDUSA_SOAK", "120000"))
+ANNOTATIONS = 5.4
+"""Of an utterance, as in MSP-Podcast."""
+SPEECH_DIM, TEXT_DIM = 64, 64
+FRAMES, TOKENS = 30, 16
+"""On average."""
+
+EXTRACT = """\
+name: text
+backbone: {kind: text, model: bert}
+layers: {take: [-1]}
+batch_size: 64
+compute: {device: cpu, threads: 1}
+paths: {labels: corpus/labels.csv, audio: none, transcripts: corpus/transcripts.csv, features: corpus/features}
+"""
+MEMBER = """\
+name: soak
+features: [speech, text]
+model: {hidden_dim: 16, num_layers: 1, feedforward_dim: 16}
+training: {batch_size: 64, learning_rate: 1e-3, stage2_learning_rate: 1e-3, max_epochs: 2, stage1_epochs: 1}
+compute: {device: cpu, threads: 1}
+paths: {labels: corpus/labels.csv, features: corpus/features, runs: runs}
+"""
+ENSEMBLE = """\
+name: soak
+members: [soak]
+seeds: [1, 2, 3, 4, 5, 6]
+training: {max_epochs: 2}
+compute: {device: cpu, threads: 1}
+paths: {labels: corpus/labels.csv, runs: runs}
+"""
+PREPARE = ("medusa", "prepare", "msp-podcast", "--root", "corpus", "--out", "corpus", "--dev", "0.05")
+
+FEATURES = 2 * (FRAMES * SPEECH_DIM + TOKENS * TEXT_DIM) / 10
+"""Megabytes that the features of 100,000 utterances would take: no stage that reads them may grow by as much."""
+
+
+class Step(NamedTuple):
+    """A command and by how many megabytes its peak may grow with every 100,000 utterances."""
+
+    words: tuple[str, ...]
+    bound: float
+
+
+STEPS = {
+    "prepare": Step((*PREPARE, "--no-durations"), 900),
+    "text features": Step(("extract_features.py", "extract.yaml"), 250),
+    "Stages 1, 2": Step(("train_deepser.py", "member.yaml"), 350),
+    "posteriors": Step(("eval_deepser.py", "member.yaml"), 350),
+    "Stages 3, 4": Step(("train_metacls.py", "ensemble.yaml"), 350),
+    "scores": Step(("eval_metacls.py", "ensemble.yaml"), 350),
+}
+
+WATCHED = """\
+import runpy, sys
+_, report, *words = sys.argv
+sys.argv = words
+try:
+    (runpy.run_module if words[0] == "medusa" else runpy.run_path)(words[0], run_name="__main__")
+finally:
+    with open("/proc/self/status") as status, open(report, "w") as file:
+        file.write(next(line.split()[1] for line in status if line.startswith("VmHWM")))
+"""
+"""Runs a command and leaves the peak of its resident memory, in KiB; what wait4 says would count its parent's too."""
+
+
+class Figures(NamedTuple):
+    seconds: float
+    megabytes: float
+
+
+def run(folder: Path, words: Sequence[str]) -> Figures:
+    script = words if words[0] == "medusa" else (str(ROOT / words[0]), *words[1:])
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    started = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", WATCHED, "peak", *script],
+        cwd=folder, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    seconds = time.perf_counter() - started
+    assert done.returncode == 0, done
+    return Figures(seconds, int((folder / "peak").read_text()) * 1024 / 1e6)
+
+
+def make_corpus(folder: Path, clips: int) -> None:
+    """Annotations and transcripts in an MSP-Podcast release's files, speech features in the authors' layout."""
+    make_release(folder / "corpus", clips, int(ANNOTATIONS * clips))
+    names = read_csv(folder / "corpus/Labels/labels_consensus.csv")["FileName"].tolist()
+    random = np.random.default_rng(0)
+    tokens = random.integers(1, 2 * TOKENS, clips).tolist()
+    drawn = random.integers(0, len(WORDS), 2 * TOKENS + clips).tolist()
+    texts = [" ".join(WORDS[word] for word in drawn[row : row + count]) for row, count in enumerate(tokens)]
+    write_csv(folder / "corpus/transcripts.csv", pd.DataFrame({"FileName": names, "Transcript": texts}))
+
+    store = folder / "corpus/features/speech"
+    store.mkdir(parents=True)
+    values = random.normal(0, 1, (2 * FRAMES + clips, SPEECH_DIM)).astype(np.float16)
+    for row, count in enumerate(random.integers(1, 2 * FRAMES, clips).tolist()):
+        np.save(store / Path(names[row]).with_suffix(".npy"), values[row : row + count])
+
+    hf: Any = transformers
+    sizes = {"hidden_size": TEXT_DIM, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    config = hf.BertConfig(vocab_size=len(WORDS) + 4, max_position_embeddings=4 * TOKENS, pad_token_id=1, **sizes)
+    hf.BertModel(config).save_pretrained(folder / "bert")
+    word_tokenizer(WORDS).save_pretrained(folder / "bert")
+    for name, text in {"extract": EXTRACT, "member": MEMBER, "ensemble": ENSEMBLE}.items():
+        (folder / f"{name}.yaml").write_text(text)
+
+
+def soak(folder: Path, clips: int) -> dict[str, Figures]:
+    """Run every step, and look whether each utterance came through to the end."""
+    folder.mkdir()
+    make_corpus(folder, clips)
+    figures = {name: run(folder, step.words) for name, step in STEPS.items()}
+
+    labels = read_labels(folder / "corpus/labels.csv")
+    assert len(labels) == clips
+    for made in ("members/soak/posteriors", "ensembles/soak/posteriors/soft", "ensembles/soak/posteriors/soup"):
+        for partition in PARTITIONS:
+            rows = labels.partition(partition).table["FileName"].tolist()
+            file = folder / "runs" / made / f"{partition}.csv"
+            assert (read_csv(file)["FileName"].tolist() if file.exists() else []) == rows, file
+    shutil.rmtree(folder)  # pytest would keep a gigabyte
+    return figures
+
+
+@pytest.mark.faults
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peaks are read from /proc")
+def test_a_corpus_of_the_size_of_msp_podcast(tmp_path: Path) -> None:
+    few, many = (soak(tmp_path / f"{clips}", clips) for clips in (CLIPS // 8, CLIPS))
+    growth = {name: (many[name].megabytes - few[name].megabytes) / (CLIPS - CLIPS // 8) * 1e5 for name in STEPS}
+    print(f"\n{'':<15}{CLIPS // 8:>9,} utterances{CLIPS:>13,} utterances   growth, MB per 100,000 (bound)")
+    for name, step in STEPS.items():
+        cells = "".join(f"{of.seconds:>9.1f} s {of.megabytes:>7.0f} MB" for of in (few[name], many[name]))
+        print(f"{name:<15}{cells}{growth[name]:>12.0f} ({step.bound:.0f})")
+    for name, step in STEPS.items():
+        assert growth[name] < step.bound, name
