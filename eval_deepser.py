@@ -44,13 +44,13 @@ def main() -> None:
 
 
 def scores_of(rows: Labels, predictions: Predictions) -> str:
-    """Macro-F1 and accuracy over the rows with consensus, as text; nothing where there are none."""
+    """Plain macro-F1 and accuracy over the rows with consensus, as text; nothing where there are none."""
     classes, predicted = rows.class_indices(), predictions.probabilities.argmax(axis=1)
     scored = classes >= 0
     if not scored.any():
         return ""
     pair = classes[scored], predicted[scored], len(rows.emotions)
-    return f", macro-F1 {macro_f1(*pair):.4f}, accuracy {accuracy(*pair):.4f}"
+    return f", plain macro-F1 {macro_f1(*pair):.4f}, accuracy {accuracy(*pair):.4f}"
 
 
 if __name__ == "__main__":

@@ -60,7 +60,8 @@ def main() -> None:
             write_provenance(run.path, config.model_dump(mode="json"), [config.paths.labels], describe_device(device))
         select = partial(score, model, held_out, schedule.batch_size, schedule.bf16, selection)
         state = fit(model, train, schedule, run, select, config.training.patience, report=tqdm.write)
-    print(f"best {selection} macro-F1 {state.best_score:.4f} at epoch {state.best_epoch + 1}: {run.path / 'best'}")
+    best = f"best {selection} class-balanced macro-F1 {state.best_score:.4f} at epoch {state.best_epoch + 1}"
+    print(f"{best}: {run.path / 'best'}")
 
 
 if __name__ == "__main__":

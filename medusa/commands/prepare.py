@@ -173,7 +173,7 @@ def _shares(args: argparse.Namespace) -> dict[str, float]:
 
 def _add_synthetic(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for Audios/, labels.csv and the rest")
-    parser.add_argument("--clips", type=int, default=300, help="how many recordings (default 300)")
+    parser.add_argument("--clips", type=int, default=300, help="how many recordings, at least 56 (default 300)")
     parser.add_argument("--seed", type=int, default=1, help="another seed, another corpus (default 1)")
     parser.set_defaults(
         prepare=_synthetic,

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cores", type=int, metavar="N", help="CPU cores to use (default: all, or what a profile says)"
     )
-    parser.add_argument("--dry-run", action="store_true", help="only list the jobs that would run")
+    parser.add_argument("--dry-run", action="store_true", help="only count the jobs that would run, by kind")
     parser.add_argument("--job", metavar="NAME", help="run this one job, whatever it needs being done")
     parser.add_argument(
         "--snakemake", default="", metavar="'OPTIONS'",

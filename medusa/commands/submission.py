@@ -12,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument(
         "posteriors", type=Path, nargs="?", metavar="POSTERIORS.csv",
-        help="for example runs/paper/ensembles/all/posteriors/soup/unlabelled.csv",
+        help="for example runs/paper/ensembles/metacls/posteriors/soup/unlabelled.csv",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="FILE", help="the submission to write")
     parser.add_argument("--check", type=Path, metavar="FILE", help="check this submission and write nothing")

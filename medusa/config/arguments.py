@@ -23,7 +23,7 @@ def parse_script(kind: type[Config], description: str | None) -> Config:
 
 def parse_words(description: str | None) -> tuple[list[Path], list[str]]:
     """Read `sys.argv`: the config file and its overlays, and the `key=value` words."""
-    parser = argparse.ArgumentParser(description=description)
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path, help="YAML file")
     parser.add_argument(
         "changes", nargs="*", metavar="OVERLAY.yaml | key=value", help="overlays, then single keys, applied in order"

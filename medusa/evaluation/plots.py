@@ -90,7 +90,7 @@ def overview(marks: Sequence[Mark], classes: int, score: str) -> bytes:
             "chance", (1 / classes, 1), xycoords=axes.get_xaxis_transform(), xytext=(3, 3), textcoords="offset points",
             color="#555555", fontsize=9.5,
         )  # fmt: skip
-        axes.set_yticks(range(len(marks)), [short(mark.label, 30) for mark in marks])
+        axes.set_yticks(range(len(marks)), [short(mark.label, 36) for mark in marks])
         for text, mark in zip(axes.get_yticklabels(), marks, strict=True):
             text.set_fontweight("bold" if mark.kind == "soup" else "normal")
         axes.set(ylim=(len(marks) - 0.4, -0.6), xlabel=score)

@@ -22,7 +22,7 @@ from medusa.files import lock, read_csv
 from medusa.workflow.jobs import ROOT, STAGES, Job, Pipeline
 from medusa.workflow.step import WATCHED, watched_here
 
-TOLD = {"members": r"best .* macro-F1 \S+ at epoch \d+"}
+TOLD = {"members": r"best \S+ class-balanced macro-F1 \S+ at epoch \d+"}
 """What of a finished job's log is worth a line, by kind."""
 
 
