@@ -1,7 +1,7 @@
-"""As many utterances as MSP-Podcast has, through every stage; only labels and indices may grow with their number.
+"""As many utterances as MSP-Podcast has, through every stage: only labels and indices may grow with their number.
 
 `make faults` runs MEDUSA_SOAK utterances (default 120,000) and an eighth of them; features are small, so that a stage
-takes minutes, but not so small that keeping them in memory would go unseen.
+takes minutes, but not so small that keeping them in memory would go unseen. And one recording of two hours.
 """
 
 from __future__ import annotations
@@ -18,13 +18,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.io.wavfile
 import transformers
 
 from benchmarks.backbones import WORDS, word_tokenizer
 from benchmarks.msp_podcast import make_release
 from medusa.corpora.labels import PARTITIONS, read_labels
+from medusa.features.store import FeatureStore
 from medusa.files import read_csv, write_csv
 from tests.faults.workspace import ROOT
+from tests.features.conftest import SPEECH
+from tests.features.tiny_whisper import write_whisper
 
 CLIPS = int(os.environ.get("MEDUSA_SOAK", "120000"))
 ANNOTATIONS = 5.4
@@ -95,9 +99,11 @@ finally:
 class Figures(NamedTuple):
     seconds: float
     megabytes: float
+    err: str
 
 
-def run(folder: Path, words: Sequence[str]) -> Figures:
+def run(folder: Path, words: Sequence[str], code: int = 0) -> Figures:
+    """Run a command in a process of its own, which must end with that exit code."""
     script = words if words[0] == "medusa" else (str(ROOT / words[0]), *words[1:])
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     started = time.perf_counter()
@@ -106,8 +112,8 @@ def run(folder: Path, words: Sequence[str]) -> Figures:
         cwd=folder, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     seconds = time.perf_counter() - started
-    assert done.returncode == 0, done
-    return Figures(seconds, int((folder / "peak").read_text()) * 1024 / 1e6)
+    assert done.returncode == code, done
+    return Figures(seconds, int((folder / "peak").read_text()) * 1024 / 1e6, done.stderr)
 
 
 def make_corpus(folder: Path, clips: int) -> None:
@@ -152,8 +158,12 @@ def soak(folder: Path, clips: int) -> dict[str, Figures]:
     return figures
 
 
-@pytest.mark.faults
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peaks are read from /proc")
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peaks are read from /proc"),
+]
+
+
 def test_a_corpus_of_the_size_of_msp_podcast(tmp_path: Path) -> None:
     few, many = (soak(tmp_path / f"{clips}", clips) for clips in (CLIPS // 8, CLIPS))
     growth = {name: (many[name].megabytes - few[name].megabytes) / (CLIPS - CLIPS // 8) * 1e5 for name in STEPS}
@@ -163,3 +173,74 @@ def test_a_corpus_of_the_size_of_msp_podcast(tmp_path: Path) -> None:
         print(f"{name:<15}{cells}{growth[name]:>12.0f} ({step.bound:.0f})")
     for name, step in STEPS.items():
         assert growth[name] < step.bound, name
+
+
+# --- one long recording -----------------------------------------------------------------------------
+
+HOURS = 2
+RATE = 16_000
+LONG = """\
+name: long
+{what}
+layers: {{take: [-1]}}
+batch_size: 8
+compute: {{device: cpu, threads: 1}}
+paths: {{labels: labels.csv, audio: audio, features: features}}
+"""
+ASR = """\
+name: long
+asr: {model: whisper, max_new_tokens: 4}
+compute: {device: cpu, threads: 1}
+paths: {labels: labels.csv, audio: audio, transcripts: transcripts.csv}
+"""
+MOST = 2500
+"""Megabytes: the samples are 461 as float32, and twice that while they are put together; libraries take some 500."""
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> Path:
+    """Two hours of noise, and a second of it."""
+    (tmp_path / "audio").mkdir()
+    noise = np.random.default_rng(0).normal(0, 3000, 600 * RATE).astype(np.int16)
+    scipy.io.wavfile.write(tmp_path / "audio/long.wav", RATE, np.tile(noise, HOURS * 6))
+    scipy.io.wavfile.write(tmp_path / "audio/short.wav", RATE, noise[:RATE])
+    (tmp_path / "labels.csv").write_text("FileName,Happy,Sad,Partition\nlong.wav,1,0,train\nshort.wav,0,1,train\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", ["logmel", "whisper"])
+def test_features_of_two_hours(recordings: Path, kind: str) -> None:
+    model = "" if kind == "logmel" else f", model: {kind}"
+    if model:
+        write_whisper(recordings / kind)
+    (recordings / "long.yaml").write_text(LONG.format(what=f"backbone: {{kind: {kind}{model}}}"))
+    figures = run(recordings, ("extract_features.py", "long.yaml"))
+    store = FeatureStore(recordings / "features/long")
+    assert store.frames("long") == HOURS * 3600 * 50
+    # The noise comes again every ten minutes, and so do its features, far from the seams.
+    values, later = store.read("long")[1000:1100], store.read("long")[61_000:61_100]
+    np.testing.assert_allclose(values.astype(float), later.astype(float), atol=0.02)
+    print(f"{kind}: {figures.seconds:.0f} s, {figures.megabytes:.0f} MB")
+    assert figures.megabytes < MOST
+
+
+def test_a_transcript_of_two_hours(recordings: Path) -> None:
+    write_whisper(recordings / "whisper")
+    (recordings / "asr.yaml").write_text(ASR)
+    figures = run(recordings, ("extract_features.py", "asr.yaml"))
+    assert read_csv(recordings / "transcripts.csv")["FileName"].tolist() == ["long.wav", "short.wav"]
+    print(f"transcript: {figures.seconds:.0f} s, {figures.megabytes:.0f} MB")
+    assert figures.megabytes < MOST
+
+
+def test_two_hours_that_a_model_would_hear_as_a_whole_are_refused_and_the_rest_is_done(recordings: Path) -> None:
+    """WavLM attends from every frame to every other: 360,000 by 360,000 numbers."""
+    SPEECH["wavlm"](recordings / "wavlm")
+    (recordings / "long.yaml").write_text(LONG.format(what="backbone: {kind: speech, model: wavlm}"))
+    figures = run(recordings, ("extract_features.py", "long.yaml"), code=3)
+    assert figures.err.splitlines()[-1].startswith("error: ")
+    failures = read_csv(recordings / "features/long/failures.csv")
+    assert failures["FileName"].tolist() == ["long.wav"]
+    assert "does not fit into memory by itself; cut the recording into pieces" in failures["reason"].iloc[0]
+    assert FeatureStore(recordings / "features/long").ids == ["short"]
+    print(f"wavlm: {figures.seconds:.0f} s, {figures.megabytes:.0f} MB")
