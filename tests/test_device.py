@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from types import MappingProxyType
 
@@ -27,7 +28,7 @@ KINDS = {
 def be(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     """Let torch describe another processor."""
     monkeypatch.setattr(devices, "cpu_capabilities", lambda: MappingProxyType(KINDS[kind][0]))
-    monkeypatch.setattr(devices.sys, "platform", "linux")
+    monkeypatch.setattr(sys, "platform", "linux")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -39,7 +40,7 @@ def test_auto_is_bf16_where_the_processor_computes_in_it(kind: str, monkeypatch:
 
 def test_a_mac_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     be(monkeypatch, "Neoverse V1")
-    monkeypatch.setattr(devices.sys, "platform", "darwin")
+    monkeypatch.setattr(sys, "platform", "darwin")
     assert fastest_precision(CPU) == "float32"
 
 

@@ -52,7 +52,7 @@ def test_float32_where_bf16_would_be_emulated(
     monkeypatch.setattr("medusa.app.model.fastest_precision", lambda device: "float32")
     exact = Medusa.from_pretrained(bundle, device="cpu")
     kinds = {"wavlm": torch.float32, "bert": torch.float32, "encoder": torch.float32}
-    assert {name: next(one.model.parameters()).dtype for name, one in exact._backbones.items()} == kinds
+    assert {name: getattr(one, "dtype", None) for name, one in exact._backbones.items()} == kinds
     files = [trained.audio / clip_name(number) for number in (1, 2, 3)]
     numbers = [table[[*EMOTIONS]].to_numpy() for table in (exact.predict(files), medusa.predict(files))]
     assert numbers[0] == pytest.approx(numbers[1], abs=0.05)

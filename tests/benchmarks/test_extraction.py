@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from medusa.features.backbones import FeatureBackbone
 from medusa.features.store import FeatureStore
 
 CPU = torch.device("cpu")
-NARROW = {
+NARROW: dict[str, dict[str, Any]] = {
     "_SPEECH": {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 32, "conv_dim": (8,) * 7},
     "_WHISPER": {
         "d_model": 32, "encoder_attention_heads": 2, "encoder_ffn_dim": 32, "decoder_attention_heads": 2,
