@@ -31,7 +31,8 @@ def run(args: argparse.Namespace) -> None:
     titles = {"best_f1": "best F1", "best_epoch": "epoch", "test_f1": "test F1"}
     rows = [[titles.get(name, name) for name in shown.columns], *shown.to_numpy().tolist()]
     print(aligned(rows, right=[2, 3, 4]))
-    print("F1: class-balanced macro-F1, of the best epoch on the rows to select on, and on test (an ensemble's soup)")
+    print("F1: class-balanced macro-F1, of the best epoch on the rows to select on, and on test (an ensemble's soup);")
+    print("best F1 and epoch of an ensemble are means over its seeds")
     for name, problem in zip(table["run"], problems, strict=True):
         if problem:
             print(f"! {name}: {problem}")

@@ -75,7 +75,7 @@ def _fill(row: dict[str, str], path: Path, corpus: Callable[[Path], Labels]) -> 
     row["commit"] = str(made.get("commit", ""))[:7] + ("+" if made.get("dirty") else "")
     best = run.best()
     if best is not None:
-        row["best_f1"], row["best_epoch"] = f"{best.score:.4f}", f"{best.epoch:g}"
+        row["best_f1"], row["best_epoch"] = f"{best.score:.4f}", f"{round(best.epoch, 1):g}"
     row["test_f1"] = _test_f1(run, corpus)
 
 
