@@ -160,6 +160,7 @@ HEADER = "FileName,Angry,Sad,Neutral,EmoAct,EmoVal,EmoDom,EmoClass\n"
             "FileName,Angry,Calm,Glad,EmoAct,EmoVal,EmoDom\nx,1,0,0,1,1,1\n",
             r"missing: Sad, Neutral; unknown: Calm, Glad",
         ),
+        ("FileName,Angry,Sad,EmoAct,EmoVal,EmoDom\nx,1,0,1,1,1\n", r"\(missing: Neutral; unknown: none\)"),
         ("FileName,Angry,Sad,Neutral\nx,1,0,0\n", r"no attributes, from a model trained without them"),
         ("Name,Angry,Sad,Neutral\nx,1,0,0\n", r"no column FileName in the header \(Name, Angry, Sad, Neutral\)"),
         ("FileName;Angry;Sad;Neutral\nx;1;0;0\n", r"no column FileName .*comma"),
