@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_DEMO := $(VENV)/.installed-demo
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo ravdess paper sample test faults lint format lock clean
+.PHONY: help venv demo ravdess paper sample test coverage faults lint format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,14 @@ sample: $(INSTALLED) ## run the four stages on samples/, about a minute after th
 # Tiny tensors gain nothing from a second thread, and on a busy machine the two wait for each other.
 test: $(INSTALLED_DEMO) ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest
+
+# Commands that tests start are counted too (pyproject.toml).
+coverage: export COVERAGE_FILE := $(CURDIR)/build/coverage/data
+coverage: $(INSTALLED_DEMO) ## run the tests and list the lines of medusa/ that none of them runs
+	rm -rf build/coverage && mkdir -p build/coverage
+	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 faults: $(INSTALLED_DEMO) ## kill it, starve it, feed it rubbish: the long ones too, hours (docs/reliability.md)
 	OMP_NUM_THREADS=1 MEDUSA_FUZZ_CASES=200000 MEDUSA_KILLS=20 $(BIN)/pytest tests/faults -m "" -rP
