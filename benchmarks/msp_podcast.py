@@ -58,7 +58,9 @@ def make_release(root: Path, rows: int, annotations: int) -> None:
     chosen[other] = random.integers(8, len(choices), other.sum())
     pairs = np.array([f"{first},{second}" for first in SECONDARY for second in SECONDARY], dtype=object)
     table = pd.DataFrame({"FileName": names.to_numpy()[of_row]})
-    table[WORKER] = [f"WORKER{worker:08d}" for worker in random.integers(0, WORKERS, annotations).tolist()]
+    # Neighbours of one drawn for the recording: nobody hears it twice, which the layout in JSON could not say.
+    workers = (random.integers(0, WORKERS, rows)[of_row] + table.groupby("FileName").cumcount()) % WORKERS
+    table[WORKER] = [f"WORKER{worker:08d}" for worker in workers.tolist()]
     table[FIELDS[0]] = choices[chosen]
     table[FIELDS[1]] = np.where(
         random.random(annotations) < 0.3, "", pairs[random.integers(0, len(pairs), annotations)]

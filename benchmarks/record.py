@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from medusa.device import describe_device
+from medusa.device import describe_device, fastest_precision
 from medusa.errors import command
 from medusa.files import read_json, write_json
 
@@ -134,7 +134,15 @@ def growth(sizes: Sequence[int], seconds: Sequence[float]) -> float:
 
 
 def processor() -> str:
-    """The CPU's name."""
+    """The CPU's name, the widest instructions that torch uses on it, and whether it has some for bf16.
+
+    Clouds call processors of several generations by one name.
+    """
+    bf16 = "with" if fastest_precision(torch.device("cpu")) == "bf16" else "without"
+    return f"{_processor_name()}, {torch.backends.cpu.get_cpu_capability()}, {bf16} bf16"
+
+
+def _processor_name() -> str:
     file = Path("/proc/cpuinfo")
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -32,6 +32,15 @@ KINDS: dict[str, type[Section]] = {
 }
 """An overlay may serve several kinds of config, each below its kind's name (`configs/as_released.yaml`)."""
 
+TAKEN_BY = {
+    "extract": "extract_features.py",
+    "transcribe": "extract_features.py",
+    "deepser": "train_deepser.py and eval_deepser.py",
+    "metacls": "train_metacls.py and eval_metacls.py",
+    "pipeline": "python -m medusa run",
+}
+"""The commands that each kind of config is for."""
+
 
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader with YAML 1.2 scalars (1e-5 is a number, 12:30 and yes are text) and no repeated keys."""
@@ -101,7 +110,21 @@ def load_config(kind: type[Config], files: Sequence[Path], overrides: Sequence[s
     try:
         return kind.model_validate(tree)
     except ValidationError as error:
+        _refuse_another_kind(kind, tree, str(files[0]))
         raise UserError(_explain(kind, error.errors()[0], origins, str(files[0]))) from None
+
+
+def _refuse_another_kind(kind: type[Section], tree: Tree, first_file: str) -> None:
+    """Raise a UserError where the values are a whole config of another kind: its keys are not what is wrong."""
+    for name, other in KINDS.items():
+        if other is kind:
+            continue
+        try:
+            other.model_validate(tree)
+        except ValidationError:
+            continue
+        wanted = next(own for own, candidate in KINDS.items() if candidate is kind)
+        raise UserError(f"{first_file}: a config for {TAKEN_BY[name]}; here one for {TAKEN_BY[wanted]} is needed")
 
 
 def has_section(kind: type[Section], file: Path, name: str) -> bool:

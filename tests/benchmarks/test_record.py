@@ -113,3 +113,13 @@ def test_the_least_seconds_count_for_growth(monkeypatch: pytest.MonkeyPatch) -> 
     seconds = iter([3.0, 1.0, 2.0, 5.0])
     monkeypatch.setattr(record, "seconds_of", lambda *_: next(seconds))
     assert least_of([lambda: None, lambda: None], 2, CPU) == [2.0, 1.0]
+
+
+def test_a_processor_is_told_from_its_namesakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "AVX512")
+    monkeypatch.setattr("medusa.device.cpu_capabilities", lambda: {"avx512_bf16": True})
+    able = record.processor()
+    monkeypatch.setattr("medusa.device.cpu_capabilities", dict)
+    assert able.endswith(", AVX512, with bf16")
+    assert record.processor() == able.replace("with bf16", "without bf16")
