@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     ("interval", "by_seed", "reading"),
     [
         ((0.02, 0.3), [0.1], "above 0 (one seed)"),
+        (None, [0.1], "too few known speakers to tell (one seed)"),
         (None, [0.10, 0.11, 0.12], "above 0 (seeds only)"),
         (None, [-0.3, 0.1, 0.5], "not told apart from 0 (seeds only)"),
         ((0.02, 0.3), [0.10, 0.11, 0.12], "above 0"),
