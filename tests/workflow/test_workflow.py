@@ -22,6 +22,7 @@ from medusa.config.load import load_config
 from medusa.config.schema import Crossfit, DeepSERConfig, MetaConfig, PipelineConfig
 from medusa.errors import UserError
 from medusa.workflow.jobs import Job, read_pipeline
+from medusa.workflow.run import _Display
 from medusa.workflow.step import put_aside, run_job
 
 ROOT = Path(__file__).parents[2]
@@ -263,25 +264,44 @@ def test_a_killed_workflow_goes_on_where_it_was(finished: Path) -> None:
         assert (finished / "runs/tiny" / file).stat().st_size
 
 
+def start_endless(folder: Path) -> subprocess.Popen[str]:
+    """A pipeline with a member that would train for hours, when that has begun."""
+    write_configs(folder)
+    write_tones(folder / "audio")
+    (folder / "configs/one.yaml").write_text(CONFIGS["one"].replace("max_epochs: 2", "max_epochs: 1000000"))
+    process = start(folder, "configs/pipeline.yaml", "--cores", "1")
+    wait_for(lambda: any((folder / "runs/tiny/members").glob("*/metrics.jsonl")), process)
+    return process
+
+
 @needs_snakemake
 def test_a_workflow_that_is_asked_to_end_does_not_wait_for_its_jobs(tmp_path: Path) -> None:
     """Started in a shell's background, where Ctrl-C is ignored, and told by one signal to one process."""
-    write_configs(tmp_path)
-    write_tones(tmp_path / "audio")
-    (tmp_path / "configs/one.yaml").write_text(CONFIGS["one"].replace("max_epochs: 2", "max_epochs: 1000000"))
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        process = start(tmp_path, "configs/pipeline.yaml", "--cores", "1")
+        process = start_endless(tmp_path)
     finally:
         signal.signal(signal.SIGINT, before)
-    metrics = tmp_path / "runs/tiny/members"
-    wait_for(lambda: any(metrics.glob("*/metrics.jsonl")), process)
     process.terminate()
     out, err = process.communicate(timeout=60)
     assert process.returncode == 143, out + err
     assert err.strip().splitlines()[-1] == "stopped: what was finished is kept; the same command continues from there"
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
+
+
+@needs_snakemake
+def test_nothing_outlives_the_process_that_shows_the_progress(tmp_path: Path) -> None:
+    """That one alone is killed, as for want of memory."""
+    process = start_endless(tmp_path)
+    process.kill()
+    process.communicate(timeout=60)
+    deadline = time.monotonic() + 60
+    with pytest.raises(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.killpg(process.pid, 0)
+            time.sleep(0.1)
+    assert "ensembles/all" not in events(tmp_path, "started")
 
 
 @needs_snakemake
@@ -388,6 +408,10 @@ def test_every_kind_of_job_from_recordings_to_the_report(tmp_path: Path) -> None
     ("words", "message"),
     [
         (["--cores", "0"], r"^error: --cores 0: must be at least 1$"),
+        (
+            ["--snakemake=--bogus"],
+            r"^error: Snakemake ended with exit code \d; see runs/tiny/workflow/snakemake\.log$",
+        ),
         (["--dry-run", "--snakemake=--bogus"], r"error: Snakemake ended with exit code \d; what it says stands above$"),
     ],
 )
@@ -515,6 +539,14 @@ def test_pipelines_take_no_repeated_fold(folder: Path) -> None:
     edit("pipeline", "name: tiny", "name: tiny\nfolds: [a, a]")
     with pytest.raises(UserError, match=r"folds: .* each may stand there once"):
         load_config(PipelineConfig, [PIPELINE_FILE])
+
+
+def test_events_of_a_job_that_is_no_longer_planned_are_passed_over(folder: Path) -> None:
+    """As a cluster's job writes them that an earlier workflow has begun."""
+    display = _Display(read_pipeline(PIPELINE_FILE), Path("snakemake.log"))
+    display._show({"job": "members/four", "event": "failed", "message": "no such config"})
+    display._show({"job": "members/four", "event": "finished", "seconds": 1.0})
+    assert (display.failures, display.finished) == ({}, 0)
 
 
 # --- one job ----------------------------------------------------------------------------------------
