@@ -151,7 +151,9 @@ def test_an_unknown_or_unevaluated_ensemble_is_refused(own: Path, tmp_path: Path
 def test_an_ensemble_that_makes_no_bundle_is_refused(own: Path, tmp_path: Path, fit_on: str, told: str) -> None:
     config = RUNS / "ensembles/both/config.yaml"
     config.write_text(config.read_text().replace("fit_on: train", f"fit_on: {fit_on}"))
-    with pytest.raises(UserError, match=rf"ensembles/both: fit_on: {fit_on}: it {told}; choose another with --ensemble"):
+    with pytest.raises(
+        UserError, match=rf"ensembles/both: fit_on: {fit_on}: it {told}; choose another with --ensemble"
+    ):
         write_bundle(RUNS, tmp_path / "b")
     assert write_bundle(RUNS, tmp_path / "b", "alone").name == "alone"
 
@@ -160,7 +162,9 @@ def test_an_ensemble_that_makes_no_bundle_is_refused(own: Path, tmp_path: Path, 
 def test_an_emotion_that_is_called_as_a_column_of_the_answers_is_refused(own: Path, tmp_path: Path, name: str) -> None:
     labels = Path("labels.csv")
     labels.write_text(labels.read_text().replace("Angry", name))
-    with pytest.raises(UserError, match=rf"labels\.csv: emotion '{name}': the answers have another column of that name"):
+    with pytest.raises(
+        UserError, match=rf"labels\.csv: emotion '{name}': the answers have another column of that name"
+    ):
         write_bundle(RUNS, tmp_path / "b")
     assert not (tmp_path / "b").exists()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from medusa.app.verify import verify
 
+
 def test_a_bundle_is_found_in_its_folder_and_its_damage_is_named(bundle: Path, tmp_path: Path) -> None:
     own = Path(shutil.copytree(bundle, tmp_path / "of last week" / "bundle"))
     files = [path for path in own.rglob("*") if path.is_file() and path.name not in ("bundle.json", "README.md")]

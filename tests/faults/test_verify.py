@@ -61,7 +61,10 @@ def test_what_was_written_is_sound(own: Path) -> None:
         assert line in done.out.splitlines()
     assert done.out.splitlines()[-1] == "8 of 8 are as they were written"
     done = call(own, "medusa", "verify", "corpus/labels.csv")
-    assert done.out.splitlines() == ["sound corpus/labels.csv: labels of 5 utterances", "1 of 1 are as they were written"]
+    assert done.out.splitlines() == [
+        "sound corpus/labels.csv: labels of 5 utterances",
+        "1 of 1 are as they were written",
+    ]
 
 
 DAMAGES: dict[str, tuple[Damage, str, str, tuple[str, ...] | None]] = {
@@ -175,7 +178,11 @@ def test_transcripts_that_do_not_say_how_many_shards_they_have_are_named(own: Pa
 
 @pytest.mark.parametrize(
     ("place", "said"),
-    [("elsewhere", "no such file or folder"), ("configs", "nothing of medusa's"), ("member.yaml", "nothing of medusa's")],
+    [
+        ("elsewhere", "no such file or folder"),
+        ("configs", "nothing of medusa's"),
+        ("member.yaml", "nothing of medusa's"),
+    ],
 )
 def test_what_cannot_be_verified_is_named(own: Path, place: str, said: str) -> None:
     done = call(own, "medusa", "verify", place)

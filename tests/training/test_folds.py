@@ -119,7 +119,9 @@ def test_training_speakers_of_whom_one_alone_says_a_class_cannot_be_divided() ->
     ]
     labels = changed(labels, EmoClass=classes)
     for fold in range(2):
-        with pytest.raises(UserError, match=rf"crossfit\.fold: {fold}: .* no part has rows of every class .*; use fit_on"):
+        with pytest.raises(
+            UserError, match=rf"crossfit\.fold: {fold}: .* no part has rows of every class .*; use fit_on"
+        ):
             fold_labels(labels, Crossfit(folds=2, fold=fold))
 
 
