@@ -89,7 +89,7 @@ DAMAGES: dict[str, tuple[Damage, str, str, tuple[str, ...] | None]] = {
     "an epoch twice": (
         change(f"{RUN}/metrics.jsonl", lambda data: data.splitlines(keepends=True)[0] + data), RUN,
         "metrics.jsonl: epochs are missing or stand twice; delete runs/members/deepser and train again", TRAIN),
-    "infinite weights": (refilled(f"{RUN}/last", np.inf), RUN, "is not finite; delete that folder and train again", None),
+    "infinite weights": (refilled(f"{RUN}/last", np.inf), RUN, "is not finite; delete that folder", None),
     "soup": (flipped(f"{ENSEMBLE}/soup/{W}", 0.9), ENSEMBLE, f"soup/{W}: damaged", EVAL_META),
     "another soup": (
         change(f"{ENSEMBLE}/soup/state.json", lambda data: data.replace(b'"seed-2/best"', b'"seed-1/best"')), ENSEMBLE,
@@ -170,9 +170,10 @@ def test_transcripts_are_compared_with_their_shards(own: Path, damage: Callable[
 def test_transcripts_that_do_not_say_how_many_shards_they_have_are_named(own: Path) -> None:
     put("new/transcripts.parts/manifest.json", '{"shards": "two"}')(own)
     done = call(own, "medusa", "verify", "new")
-    assert (done.code, done.err) == (
-        2,
-        "error: new/transcripts.parts/manifest.json: shards: not a whole number; delete the folder and transcribe again\n",
+    assert done.code == 2
+    assert done.err == (
+        "error: new/transcripts.parts/manifest.json: shards: not a whole number; "
+        "delete the folder and transcribe again\n"
     )
 
 
