@@ -152,7 +152,10 @@ def transcribed(own: Path) -> None:
             "not what new/transcripts.parts says",
         ),
         (remove("new/transcripts.parts/shard-00000.json"), "shard-00000.json: no such file"),
-        (put("new/transcripts.parts/shard-00001.json", '{"e": "two"}'), "shard-00001.json: e: not a transcript"),
+        (
+            put("new/transcripts.parts/shard-00001.json", '{"e": "two", "f": "three"}'),
+            "shard-00001.json: e: not a transcript",
+        ),
     ],
 )
 def test_transcripts_are_compared_with_their_shards(own: Path, damage: Callable[[Path], object], named: str) -> None:

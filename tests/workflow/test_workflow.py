@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -265,53 +264,25 @@ def test_a_killed_workflow_goes_on_where_it_was(finished: Path) -> None:
         assert (finished / "runs/tiny" / file).stat().st_size
 
 
-def start_endless(folder: Path) -> subprocess.Popen[str]:
-    """A pipeline with a member that would train for hours, when that has begun."""
-    write_configs(folder)
-    write_tones(folder / "audio")
-    (folder / "configs/one.yaml").write_text(CONFIGS["one"].replace("max_epochs: 2", "max_epochs: 1000000"))
-    process = start(folder, "configs/pipeline.yaml", "--cores", "1")
-    wait_for(lambda: any((folder / "runs/tiny/members").glob("*/metrics.jsonl")), process)
-    return process
-
-
 @needs_snakemake
 def test_a_workflow_that_is_asked_to_end_does_not_wait_for_its_jobs(tmp_path: Path) -> None:
     """Started in a shell's background, where Ctrl-C is ignored, and told by one signal to one process."""
+    write_configs(tmp_path)
+    write_tones(tmp_path / "audio")
+    (tmp_path / "configs/one.yaml").write_text(CONFIGS["one"].replace("max_epochs: 2", "max_epochs: 1000000"))
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        process = start_endless(tmp_path)
+        process = start(tmp_path, "configs/pipeline.yaml", "--cores", "1")
     finally:
         signal.signal(signal.SIGINT, before)
+    metrics = tmp_path / "runs/tiny/members"
+    wait_for(lambda: any(metrics.glob("*/metrics.jsonl")), process)
     process.terminate()
     out, err = process.communicate(timeout=60)
     assert process.returncode == 143, out + err
     assert err.strip().splitlines()[-1] == "stopped: what was finished is kept; the same command continues from there"
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
-
-
-def living(group: int) -> bool:
-    """Whether a process of the group is at work; one that has ended may wait long for somebody to take note of it."""
-    for file in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(FileNotFoundError, ProcessLookupError):
-            state, _, of = file.read_text().rpartition(")")[2].split()[:3]
-            if int(of) == group and state not in "ZX":
-                return True
-    return False
-
-
-@needs_snakemake
-def test_nothing_outlives_the_process_that_shows_the_progress(tmp_path: Path) -> None:
-    """That one alone is killed, as for want of memory."""
-    process = start_endless(tmp_path)
-    process.kill()
-    process.communicate(timeout=60)
-    deadline = time.monotonic() + 60
-    while living(process.pid) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not living(process.pid)
-    assert "ensembles/all" not in events(tmp_path, "started")
 
 
 @needs_snakemake
@@ -612,12 +583,36 @@ def test_a_failing_job_reports_the_last_line_it_printed(folder: Path) -> None:
     assert not pipeline.done("afterwards/1").exists()
 
 
-def test_a_job_does_not_outlive_the_workflow_that_was_killed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process that shows the progress is no more."""
     watched = subprocess.Popen([sys.executable, "-c", "pass"])
     watched.wait()
     monkeypatch.setenv("MEDUSA_RUN_PID", str(watched.pid))
+
+
+@pytest.mark.usefixtures("killed")
+def test_a_job_does_not_outlive_the_workflow_that_was_killed(folder: Path) -> None:
     pipeline = read_pipeline(PIPELINE_FILE)
     program = "import time; time.sleep(60); open('survived', 'w')"
     pipeline.jobs["afterwards/1"] = Job("afterwards/1", "sleeps", [["-c", program]], [], [])
     with pytest.raises(UserError, match="the workflow was stopped"):
         run_job(pipeline, "afterwards/1")
+
+
+@pytest.mark.usefixtures("killed")
+@pytest.mark.parametrize("ignored", [False, True])
+def test_nor_does_snakemake_even_where_ctrl_c_is_ignored(folder: Path, ignored: bool) -> None:
+    program = f"""if True:
+        import signal, time
+        from pathlib import Path
+        from medusa.workflow import step
+        from medusa.workflow.jobs import read_pipeline
+        step.WATCH_SECONDS = 0.1
+        signal.signal(signal.SIGINT, signal.{"SIG_IGN" if ignored else "default_int_handler"})
+        step.end_with_the_workflow(read_pipeline(Path({str(PIPELINE_FILE)!r})))
+        time.sleep(60)
+    """
+    environment = ENVIRONMENT | {"MEDUSA_RUN_PID": os.environ["MEDUSA_RUN_PID"]}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=False)
+    assert done.returncode == -(signal.SIGTERM if ignored else signal.SIGINT)
