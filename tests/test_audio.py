@@ -122,16 +122,22 @@ def test_a_header_that_claims_more_than_memory_holds_takes_no_memory(tmp_path: P
     assert len(read_audio(huge)) == 100
 
 
-def test_a_stream_of_unknown_length_is_read_to_its_end(tmp_path: Path) -> None:
-    """As ffmpeg writes FLAC into a pipe: its header has a total of 0 samples, which means unknown."""
-    soundfile.write(tmp_path / "whole.flac", tone(300, 2.0), SAMPLE_RATE)
-    content = bytearray((tmp_path / "whole.flac").read_bytes())
+def write_stream(path: Path) -> Path:
+    """Two seconds as ffmpeg writes FLAC into a pipe: its header has a total of 0 samples, which means unknown."""
+    soundfile.write(path, tone(300, 2.0), SAMPLE_RATE)
+    content = bytearray(path.read_bytes())
     content[21] &= 0xF0  # the total takes the low half of this byte and the four after it
     content[22:26] = bytes(4)
-    (tmp_path / "stream.flac").write_bytes(content)
-    assert read_header(tmp_path / "stream.flac").frames > UNKNOWN
-    assert duration(tmp_path / "stream.flac") == 2.0
-    assert np.array_equal(read_audio(tmp_path / "stream.flac"), read_audio(tmp_path / "whole.flac"))
+    path.write_bytes(content)
+    return path
+
+
+def test_a_stream_of_unknown_length_is_read_to_its_end(tmp_path: Path) -> None:
+    stream = write_stream(tmp_path / "stream.flac")
+    soundfile.write(tmp_path / "whole.flac", tone(300, 2.0), SAMPLE_RATE)
+    assert read_header(stream).frames > UNKNOWN
+    assert duration(stream) == 2.0
+    assert np.array_equal(read_audio(stream), read_audio(tmp_path / "whole.flac"))
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.mp3", "a.aiff", "a.sph"])

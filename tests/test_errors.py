@@ -1,10 +1,11 @@
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
-from medusa.errors import PartlyDone, UserError, command
+from medusa.errors import PartlyDone, UserError, command, memory_advice
 
 
 def fail_with(error: BaseException) -> None:
@@ -37,6 +38,22 @@ def test_ctrl_c_says_how_to_go_on_without_a_traceback(capsys: pytest.CaptureFixt
 def test_our_own_mistakes_keep_their_traceback() -> None:
     with pytest.raises(ZeroDivisionError):
         command(fail_with)(ZeroDivisionError())
+
+
+def test_only_want_of_memory_is_taken_for_it() -> None:
+    with pytest.raises(RuntimeError, match="shapes differ"), memory_advice("lower batch_size"):
+        raise RuntimeError("shapes differ")
+    with pytest.raises(UserError, match="out of memory: lower batch_size"), memory_advice("lower batch_size"):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+
+
+def test_a_command_runs_in_a_thread_too() -> None:
+    """Where nobody may ask for signals."""
+    seen: list[int] = []
+    thread = threading.Thread(target=command(seen.append), args=(3,))
+    thread.start()
+    thread.join()
+    assert seen == [3]
 
 
 def test_arguments_reach_the_command_and_success_exits_quietly(capsys: pytest.CaptureFixture[str]) -> None:

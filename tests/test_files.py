@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from medusa.errors import UserError
 from medusa.files import (
     atomic_folder,
     atomic_path,
+    copy_file,
     finish_swap,
     inside,
     lock,
@@ -62,6 +64,13 @@ class TestAtomicPath:
     def test_missing_folders_are_made(self, tmp_path: Path) -> None:
         write_text(tmp_path / "a/b/c.txt", "x")
         assert (tmp_path / "a/b/c.txt").read_text() == "x"
+
+
+def test_a_copy_of_nothing_is_refused_and_leaves_the_target(tmp_path: Path) -> None:
+    (tmp_path / "b.txt").write_text("old")
+    with pytest.raises(UserError, match=r"a\.txt: no such file; check the path"):
+        copy_file(tmp_path / "a.txt", tmp_path / "b.txt")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("b.txt", "old")]
 
 
 def test_text_is_utf8_with_unix_line_ends(tmp_path: Path) -> None:
@@ -179,6 +188,8 @@ class TestCsv:
 def test_sha256_of_the_standards_example(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    with pytest.raises(UserError, match=r"b: no such file; run the step that makes it first"):
+        sha256(tmp_path / "b")
 
 
 class TestLock:
@@ -201,6 +212,28 @@ class TestLock:
         assert subprocess.run([sys.executable, "-c", code, tmp_path], check=False).returncode == -9
         with lock(tmp_path, "training"):
             pass
+
+    def test_half_written_files_of_processes_that_are_gone_are_removed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Never those of one that lives, here or under another user, nor what anybody else calls so."""
+        ask, others = os.kill, os.getppid()
+
+        def kill(process: int, number: int) -> None:
+            if process == others:
+                raise PermissionError
+            ask(process, number)
+
+        with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+            pass
+        for number in (gone.pid, 10**30):
+            write_text(tmp_path / f"deep/.weights.{number}-0a1b2c3d.tmp", "half")
+        kept = [f".mine.csv.{os.getpid()}-0a1b2c3d.tmp", f".theirs.csv.{others}-0a1b2c3d.tmp", ".draft.tmp", "a.tmp"]
+        for name in kept:
+            write_text(tmp_path / name, "whole")
+        monkeypatch.setattr(os, "kill", kill)
+        with lock(tmp_path, "training"):
+            assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {".lock", *kept}
 
 
 class TestInside:

@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from medusa.app.card import model_card
-from medusa.app.description import CARD, FILE, HUB_CONFIG, WEIGHTS, BundledMember, Description, write_hub_config
+from medusa.app.description import (
+    CARD,
+    FILE,
+    HUB_CONFIG,
+    WEIGHTS,
+    BundledMember,
+    Description,
+    named_as_a_column,
+    write_hub_config,
+)
 from medusa.app.figures import read_abstention, read_scores
 from medusa.app.recipes import model_files, read_recipes
 from medusa.config.load import load_config
@@ -56,6 +65,11 @@ def write_bundle(runs: Path, out: Path, ensemble: str | None = None, title: str 
     config = _find_ensemble(runs, ensemble)
     members = {name: _read_member(runs, name) for name in config.members}
     labels, recipes = read_labels(config.paths.labels), read_recipes(runs, members)
+    if (name := named_as_a_column(labels.emotions, labels.attributes)) is not None:
+        raise UserError(
+            f"{labels.source}: emotion {name!r}: the answers have another column of that name; "
+            "give it another, and train anew"
+        )
     _require_fitted_on_members(config, labels)
     sources = {f"members/{name}/{WEIGHTS}": runs / "members" / name / "best" / WEIGHTS for name in members}
     sources[f"soup/{WEIGHTS}"] = config.run_directory / "soup" / WEIGHTS

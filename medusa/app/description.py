@@ -6,6 +6,7 @@ A bundle may come from anybody: names in it are checked before they become paths
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
@@ -131,9 +132,8 @@ class Description(Section):
         for key, names in (("emotions", self.emotions), ("attributes", self.attributes)):
             if len(set(names)) != len(names) or "" in names:
                 raise ValueError(f"{key}: each must have a name of its own")
-        for name in self.emotions:
-            if name in COLUMNS or name in self.attributes or name.startswith("Member "):
-                raise ValueError(f"emotions: {name!r} is the name of another column of the answers")
+        if (name := named_as_a_column(self.emotions, self.attributes)) is not None:
+            raise ValueError(f"emotions: {name!r} is the name of another column of the answers")
         return self
 
     @model_validator(mode="after")
@@ -172,6 +172,11 @@ class Description(Section):
             elif held or not HUB_ID.fullmatch(model) or not COMMIT.fullmatch(revision or ""):
                 raise ValueError(f"model: {model!r} is neither in {BACKBONES}/ nor a hub id with a commit")
         return inner
+
+
+def named_as_a_column(emotions: Sequence[str], attributes: Sequence[str]) -> str | None:
+    """The first emotion that is called as another column of the answers, if any is."""
+    return next((one for one in emotions if one in (*COLUMNS, *attributes) or one.startswith("Member ")), None)
 
 
 def read_description(folder: Path) -> Description:

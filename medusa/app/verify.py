@@ -101,16 +101,13 @@ def _store(path: Path) -> str:
 
 
 def _transcripts(path: Path) -> str:
+    from medusa.features.asr import read_shard
+
     manifest = read_json(path / MANIFEST)
     if type(manifest.get("shards")) is not int:
         raise UserError(f"{path / MANIFEST}: shards: not a whole number; delete the folder and transcribe again")
-    shards = [path / f"shard-{number:05d}.json" for number in range(manifest["shards"])]
-    texts: dict[str, str] = {}
-    for shard in shards:
-        for utterance, value in read_json(shard, "delete it and run extract_features.py again").items():
-            if not isinstance(value, dict) or not isinstance(value.get("text"), str):
-                raise UserError(f"{shard}: {utterance}: not a transcript; delete it and run extract_features.py again")
-            texts[utterance] = value["text"]
+    shards = [read_shard(path / f"shard-{number:05d}.json") for number in range(manifest["shards"])]
+    texts = {utterance: transcript.text for shard in shards for utterance, transcript in shard.items()}
     _require_all(path, manifest, sorted(texts))
     table = path.with_suffix(".csv")
     written = read_transcripts(table)

@@ -51,7 +51,10 @@ def member_files(config: MetaConfig, partition: str) -> dict[str, list[Path]]:
             runs = _runs(config, member)
             files[member] = [_written(run, name, member, words) for run, words in runs.items()]
         elif crossfit:
-            raise UserError(f"members: {member}: fit_on: crossfit needs the models of its folds, not a file")
+            raise UserError(
+                f"members: {member}: fit_on: crossfit needs the models of its folds, not a file; "
+                "leave it out, or use fit_on: train"
+            )
         elif not Path(member).is_file():
             raise UserError(
                 f"{member}: no such file; members: a trained member, or the path of a CSV file with posteriors"

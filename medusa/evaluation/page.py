@@ -172,7 +172,7 @@ body { margin: 0 auto; padding: 1.5rem clamp(1rem, 3vw, 2.5rem) 4rem; max-width:
 h1 { margin: 0 0 .4rem; font-size: 1.9rem; line-height: 1.2; }
 h2 { margin: 3rem 0 1rem; padding-top: .9rem; border-top: 2px solid var(--ink); font-size: 1.4rem; line-height: 1.25; }
 section:first-child h2 { margin-top: 1.6rem; }
-h1, h2, td, tbody th, figcaption, .card, nav { overflow-wrap: anywhere; }
+h1, h2, p, td, tbody th, figcaption, .card, nav { overflow-wrap: anywhere; }
 p { margin: .7rem 0; max-width: 46rem; }
 p.strong { max-width: 60rem; font-size: 1.2rem; font-weight: 600; line-height: 1.4; }
 p.note { margin: .4rem 0; color: var(--soft); font-size: .95rem; line-height: 1.4; }

@@ -113,7 +113,7 @@ class TranscriptShards(ShardWriter[Transcript]):
         if not self.has(index):
             return self.shards[index]
         try:
-            held = read_json(self._file(index))
+            held = read_shard(self._file(index))
         except UserError:
             return self.shards[index]
         return [utterance for utterance in self.shards[index] if utterance not in held]
@@ -126,15 +126,30 @@ class TranscriptShards(ShardWriter[Transcript]):
 
     def read(self) -> dict[str, Transcript]:
         """All transcripts, sorted by utterance id."""
-        held = [read_json(self._file(index)) for index in range(len(self.shards))]
-        return {
-            utterance: Transcript(value["text"], [(guard, text) for guard, text in value["refused"]])
-            for shard in held
-            for utterance, value in shard.items()
-        }
+        held = [read_shard(self._file(index)) for index in range(len(self.shards))]
+        return {utterance: transcript for shard in held for utterance, transcript in shard.items()}
 
     def _file(self, index: int) -> Path:
         return self.path / f"shard-{index:05d}.json"
+
+
+def read_shard(file: Path) -> dict[str, Transcript]:
+    """The transcripts of one finished shard, by utterance id.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    again = "delete it and run extract_features.py again"
+    held = {}
+    for utterance, value in read_json(file, again).items():
+        try:
+            text, refused = value["text"], [(guard, one) for guard, one in value["refused"]]
+        except (KeyError, TypeError, ValueError):
+            text, refused = None, []
+        if not isinstance(text, str):
+            raise UserError(f"{file}: {utterance}: not a transcript; {again}")
+        held[utterance] = Transcript(text, refused)
+    return held
 
 
 def _write_refused(path: Path, transcripts: Mapping[str, Transcript]) -> dict[str, int]:

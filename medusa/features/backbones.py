@@ -139,7 +139,8 @@ class SpeechBackbone(_Pretrained):
             raise _wrong_kind(config, model.model_type)
         self.normalise: Any = from_pretrained(AutoFeatureExtractor, self.checkpoint)
         if self.normalise.sampling_rate != SAMPLE_RATE:
-            raise UserError(f"{config.backbone.model}: made for {self.normalise.sampling_rate} Hz, not {SAMPLE_RATE}")
+            made_for = self.normalise.sampling_rate
+            raise UserError(f"{config.backbone.model}: made for {made_for} Hz; take a model for {SAMPLE_RATE} Hz")
         self.one_by_one |= model.feat_extract_norm == "group"
         self.shortest = _receptive_field(model.conv_kernel, model.conv_stride)
         self.frame_rate = SAMPLE_RATE / prod(model.conv_stride) / config.time_stride

@@ -141,6 +141,34 @@ def test_an_unknown_or_unevaluated_ensemble_is_refused(own: Path, tmp_path: Path
         write_bundle(RUNS, tmp_path / "b")
 
 
+@pytest.mark.parametrize(
+    ("fit_on", "told"),
+    [
+        ("crossfit", "judges by the means of models of folds, which a bundle does not hold"),
+        ("released", "was fitted on the rows that it would be judged by"),
+    ],
+)
+def test_an_ensemble_that_makes_no_bundle_is_refused(own: Path, tmp_path: Path, fit_on: str, told: str) -> None:
+    config = RUNS / "ensembles/both/config.yaml"
+    config.write_text(config.read_text().replace("fit_on: train", f"fit_on: {fit_on}"))
+    with pytest.raises(
+        UserError, match=rf"ensembles/both: fit_on: {fit_on}: it {told}; choose another with --ensemble"
+    ):
+        write_bundle(RUNS, tmp_path / "b")
+    assert write_bundle(RUNS, tmp_path / "b", "alone").name == "alone"
+
+
+@pytest.mark.parametrize("name", ["Transcript", "Member of none"])
+def test_an_emotion_that_is_called_as_a_column_of_the_answers_is_refused(own: Path, tmp_path: Path, name: str) -> None:
+    labels = Path("labels.csv")
+    labels.write_text(labels.read_text().replace("Angry", name))
+    with pytest.raises(
+        UserError, match=rf"labels\.csv: emotion '{name}': the answers have another column of that name"
+    ):
+        write_bundle(RUNS, tmp_path / "b")
+    assert not (tmp_path / "b").exists()
+
+
 # --- runs that do not belong together ---
 
 

@@ -38,6 +38,13 @@ def test_it_reads_what_was_written(bundle: Path) -> None:
     assert description.emotions == ["Angry", "Sad", "Neutral"]
 
 
+def test_features_without_a_model_are_none_that_the_bundle_must_hold(own: Path) -> None:
+    told = read_json(own / "bundle.json")
+    told["features"]["wavlm"]["backbone"] = {"kind": "logmel"}
+    (own / "bundle.json").write_text(json.dumps(told))
+    assert read_description(own).features["wavlm"].backbone.model is None
+
+
 def test_any_other_folder_says_how_to_make_one(tmp_path: Path) -> None:
     assert "not a bundle (no bundle.json in it); make one with: python -m medusa bundle" in refused(tmp_path)
 
@@ -77,6 +84,15 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "a file outside": (lambda told: told["files"].update({"../x": ""}), "'../x' leads outside the bundle"),
     "a file elsewhere": (lambda told: told["files"].update({"/elsewhere/file": ""}), "leads outside the bundle"),
     "a file on Windows": (lambda told: told["files"].update({"..\\x": ""}), "leads outside the bundle"),
+    "an emotion twice": (lambda told: told["emotions"].__setitem__(0, "Sad"), "emotions: each must have a name of its"),
+    "an emotion called as a column": (
+        lambda told: told["emotions"].__setitem__(0, "Transcript"),
+        "emotions: 'Transcript' is the name of another column of the answers",
+    ),
+    "weights of a model not vouched for": (
+        lambda told: told["files"].pop("backbones/bert/model.safetensors"),
+        "files: the weights of backbones/bert are not among them",
+    ),
     "weights not vouched for": (lambda told: told["files"].pop("soup/model.safetensors"), "is not among them"),
     "a store that is not described": (lambda told: told["features"].pop("wavlm"), "not all that member speech-text"),
     "no transcripts": (lambda told: told.update(transcripts=None), "transcripts: missing, but a member reads text"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,15 +12,22 @@ import pytest
 import scipy.io.wavfile
 import torch
 
+import medusa as medusa_package
 from medusa.app.answers import Answer
 from medusa.app.description import read_description
 from medusa.app.model import BATCH, Medusa, _resampler
 from medusa.audio import read_audio
 from medusa.errors import UserError
-from medusa.files import read_csv
+from medusa.files import read_csv, read_json, write_json
 from tests.app.conftest import EMOTIONS, Trained, clip_name, sound
 
 ATTRIBUTES = ["EmoAct", "EmoVal", "EmoDom"]
+
+
+def test_the_package_offers_it_and_nothing_else() -> None:
+    assert medusa_package.Medusa is Medusa
+    with pytest.raises(AttributeError, match="no attribute 'Medussa'"):
+        medusa_package.Medussa  # noqa: B018
 
 
 def test_the_answers_are_those_of_the_scripts(medusa: Medusa, trained: Trained) -> None:
@@ -126,6 +134,17 @@ def test_a_long_recording_is_judged_piece_by_piece(medusa: Medusa, tmp_path: Pat
     assert timeline["Start"].tolist() == [6.0 * number for number in range(10)]
     assert timeline[[*EMOTIONS]].to_numpy() == pytest.approx(alone[[*EMOTIONS]].to_numpy(), abs=1e-4)
     assert timeline["Transcript"].tolist() == alone["Transcript"].tolist()
+
+
+def test_features_of_another_width_than_a_member_reads_are_refused(bundle: Path, tmp_path: Path) -> None:
+    own = Path(shutil.copytree(bundle, tmp_path / "own"))
+    told = read_json(own / "bundle.json")
+    wide, text = told["members"][0]["input_dims"]
+    told["members"][0]["input_dims"] = [wide + 1, text]
+    write_json(own / "bundle.json", told)
+    dims = rf"input_dims are \[{wide + 1}, {text}\], but its features have \[{wide}, {text}\] values a frame"
+    with pytest.raises(UserError, match=rf"bundle\.json: members: speech-text: {dims}; make the bundle anew"):
+        Medusa.from_pretrained(own)
 
 
 def test_stores_resampled_in_two_ways_are_refused(bundle: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -72,6 +73,15 @@ def test_json_lines_hold_the_same(bundle: Path, folder: Path) -> None:
     assert [list(row) for row in rows] == [list(table.columns)] * 2
     assert [row["Sad"] for row in rows] == list(table["Sad"])
     assert [row["Unsure"] for row in rows] == list(table["Unsure"])
+
+
+def test_cutting_at_speech_without_its_packages_is_refused_before_anything_is_loaded(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.setattr(Medusa, "from_pretrained", None)
+    said = refusal(capsys, 2, "bundle", folder, "--segments", "speech")
+    assert said.startswith("error: --segments speech: needs the packages silero-vad and onnxruntime; run: pip install")
 
 
 def test_a_plot_of_each_long_recording(bundle: Path, folder: Path) -> None:

@@ -117,6 +117,21 @@ def test_transcripts_that_are_gone_or_others_are_refused(own: dict[str, DeepSERC
         read_recipes(RUNS, own)
 
 
+def test_members_that_read_transcripts_of_two_kinds_are_refused(own: dict[str, DeepSERConfig]) -> None:
+    shutil.copyfile("transcripts.csv", "others.csv")
+    metadata = json.loads(Path("transcripts.json").read_text())
+    Path("others.json").write_text(json.dumps(metadata | {"beam_size": 7}))
+    shutil.copytree("features/bert", "features/other")
+    rewrite(Path("features/other/provenance.json"), "transcripts.csv", "others.csv")
+    stores = {name: json.loads((RUNS / "members" / name / "identity.json").read_text()) for name in own}
+    stores["whisper"]["stores"]["other"] = stores["speech-text"]["stores"]["bert"]
+    (RUNS / "members/whisper/identity.json").write_text(json.dumps(stores["whisper"]))
+    with pytest.raises(UserError, match="members read transcripts of two kinds; train them on one"):
+        read_recipes(RUNS, own)
+    Path("others.json").write_text(json.dumps(metadata))
+    assert set(read_recipes(RUNS, own).features) == {"wavlm", "bert", "encoder", "other"}
+
+
 def test_transcripts_outside_the_folder_of_the_run_are_found_beside_the_stores(own: dict[str, DeepSERConfig]) -> None:
     folder = Path("elsewhere")
     for name in ("features", "transcripts.csv", "transcripts.json"):

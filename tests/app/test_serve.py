@@ -32,6 +32,7 @@ from playwright.sync_api import Browser, Page, expect
 from medusa.app import serve
 from medusa.app.model import Medusa
 from tests.app.conftest import RATE, ROOT, Trained, clip_name, sound
+from tests.test_audio import write_stream
 
 WAIT = 30_000
 """Milliseconds; a prediction takes a second where nothing else runs."""
@@ -347,6 +348,18 @@ def fetched(request: str | urllib.request.Request) -> bytes:
 
 def test_without_a_clip_it_asks_for_one(medusa: Medusa) -> None:
     assert "Record or upload a clip first." in serve.judge(medusa, None)[0]
+
+
+def test_a_recording_that_does_not_say_how_long_it_is_is_refused(medusa: Medusa, tmp_path: Path) -> None:
+    said, timeline = serve.judge(medusa, str(write_stream(tmp_path / "stream.flac")))
+    assert 'role="alert">stream.flac: does not say how long it is; save it as WAV' in said
+    assert timeline == ""
+
+
+def test_a_recording_whose_header_alone_is_sound_gets_a_message(medusa: Medusa, tmp_path: Path) -> None:
+    scipy.io.wavfile.write(tmp_path / "empty.wav", RATE, np.zeros(0, np.int16))
+    said, _ = serve.judge(medusa, str(tmp_path / "empty.wav"))
+    assert 'role="alert">empty.wav: holds no samples' in said
 
 
 def test_a_clip_that_is_too_long_is_refused_before_it_is_decoded(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -88,7 +88,7 @@ def write_random_posteriors(path: Path, rows: Labels, seed: int, attributes: boo
     write_posteriors(path, rows, posteriors, values if attributes else np.empty((len(rows), 0)))
 
 
-def make_ensemble(file: Path, folder: Path, labels: Labels, members: list[str], **settings: str) -> None:
+def make_ensemble(file: Path, folder: Path, labels: Labels, members: list[str], **settings: Any) -> None:
     paths = {"labels": str(labels.source), "runs": str(folder)}
     everything = {"name": file.stem, "members": members, "seeds": [1, 2, 3], "paths": paths, **settings}
     write_text(file, json.dumps(everything))  # JSON is YAML

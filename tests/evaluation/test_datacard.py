@@ -261,6 +261,18 @@ def test_a_corpus_without_labels_speakers_or_votes_has_a_card(tmp_path: Path) ->
     assert "Speakers are unknown" in (tmp_path / "datacard.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(("said", "drawn"), [(3, {"annotators"}), (0, set())])
+def test_a_corpus_whose_annotators_named_no_emotion_has_a_card(tmp_path: Path, said: int, drawn: set[str]) -> None:
+    """All said Other, or nobody said anything."""
+    names = pd.Index(["a.wav", "b.wav"], name="FileName")
+    votes = Votes(EMOTIONS, pd.DataFrame([[0.0, 0.0, float(said)]] * 2, names, [*EMOTIONS, OTHER]), {})
+    labels = labels_from_table(tmp_path / "labels.csv", pd.DataFrame({"FileName": names, "Angry": "", HOSTILE: ""}))
+    write_labels(labels.source, labels)
+    write_datacard(tmp_path, "unsaid", Prepared(labels, votes, []), audio=None)
+    assert set(read(tmp_path)["histograms"]) == drawn
+    ET.fromstring((tmp_path / "datacard.html").read_text(encoding="utf-8"))
+
+
 def test_an_older_card_does_not_outlive_its_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ready = prepared(tmp_path)
     write_datacard(tmp_path, "old", ready, audio=None)

@@ -115,6 +115,15 @@ def test_figures_over_other_rows_than_test_are_not_called_so(here: Path) -> None
     assert list(list_runs(Path("runs"))["test_f1"]) == [""]
 
 
+def test_an_ensemble_that_left_no_rows_to_select_on_has_no_best_epoch(here: Path) -> None:
+    """Fitted on dev: its metrics hold no score."""
+    run = ensemble("e", {})
+    for seed in (1, 2):
+        write_text(run / f"seed-{seed}/metrics.jsonl", "".join(f'{{"epoch": {epoch}}}\n' for epoch in range(3)))
+    (row,) = list_runs(Path("runs")).to_dict("records")
+    assert [row[key] for key in ("state", "best_f1", "best_epoch", "problem")] == ["finished", "", "", ""]
+
+
 def test_a_dirty_checkout_and_the_models_of_folds_are_told(here: Path) -> None:
     run = member("a", [0.1], None, crossfit={"folds": 3, "fold": 1})
     write_json(run / "provenance.json", {"git": {"commit": "fedcba9876", "dirty": True}})

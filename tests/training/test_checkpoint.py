@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
 
 from medusa.errors import UserError
-from medusa.training.checkpoint import RunDirectory, TrainingState, open_run, require_same_config
+from medusa.files import read_json, write_json
+from medusa.training import checkpoint
+from medusa.training.checkpoint import RunDirectory, TrainingState, open_run, require_same_config, write_tensors
 
 CONFIG = {"seed": 1, "training": {"batch_size": 16, "stages": [1, 2]}}
 
@@ -68,18 +73,64 @@ def test_a_damaged_or_foreign_state_is_one_line(tmp_path: Path, state: str, prob
         RunDirectory(tmp_path).resume(model, torch.optim.AdamW(model.parameters()))
 
 
-def test_best_weights_that_are_gone_are_missed(tmp_path: Path) -> None:
+STATE = TrainingState(epoch=0, best_epoch=0, best_score=0.5, finished=True, history=[{"epoch": 0, "rows": 4}])
+
+
+def stepped() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+    """After a step, so that AdamW keeps something."""
     model = torch.nn.Linear(2, 2)
     optimizer = torch.optim.AdamW(model.parameters())
     torch.autograd.backward(model(torch.ones(1, 2)).sum())
     optimizer.step()
+    return model, optimizer
+
+
+def test_best_weights_that_are_gone_are_missed(tmp_path: Path) -> None:
+    model, optimizer = stepped()
     run = RunDirectory(tmp_path)
-    row = {"epoch": 0, "rows": 4}
-    state = TrainingState(epoch=0, best_epoch=0, best_score=0.5, finished=True, history=[row])
-    run.record(state, seconds=1.0)
+    run.record(STATE, seconds=1.0)
     run.close()
-    run.save("last", model, optimizer, state)
+    run.save("last", model, optimizer, STATE)
     with pytest.raises(UserError, match="the best weights are gone"):
         run.resume(model, optimizer)
-    run.save("best", model, optimizer, state)
-    assert run.resume(model, optimizer) == state
+    run.save("best", model, optimizer, STATE)
+    assert run.resume(model, optimizer) == STATE
+
+
+@pytest.mark.parametrize(
+    ("tensors", "found"),
+    [({}, "nothing"), ({"weight/exp_avg": torch.zeros(2, 3)}, r"a tensor of shape \(2, 3\)")],
+)
+def test_an_optimiser_of_another_architecture_is_named(
+    tmp_path: Path, tensors: dict[str, torch.Tensor], found: str
+) -> None:
+    model, optimizer = stepped()
+    run = RunDirectory(tmp_path)
+    run.record(STATE, seconds=1.0)
+    run.close()
+    run.keep(model, optimizer, STATE, improved=True)
+    file = tmp_path / "last" / "optimizer.safetensors"
+    save_file(tensors | {"bias/exp_avg": torch.zeros(2)}, file)
+    state = read_json(tmp_path / "last" / "state.json")
+    del state["crc32"]
+    write_json(tmp_path / "last" / "state.json", state)
+    with pytest.raises(UserError, match=rf"optimizer\.safetensors: from another .*: weight/exp_avg is {found}; delete"):
+        run.resume(model, optimizer)
+
+
+def test_a_full_disk_within_safetensors_is_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It names neither the file nor, but in its text, the error's number."""
+
+    def fail(message: str) -> None:
+        def save(tensors: object, file: object) -> None:
+            raise SafetensorError(message)
+
+        monkeypatch.setattr(checkpoint, "save_file", save)
+
+    fail("Error while serializing: I/O error: No space left on device (os error 28)")
+    with pytest.raises(OSError, match="No space left on device") as full:
+        write_tensors(tmp_path / "model.safetensors", {})
+    assert (full.value.errno, full.value.filename) == (errno.ENOSPC, str(tmp_path / "model.safetensors"))
+    fail("Error while serializing: InvalidHeader")
+    with pytest.raises(SafetensorError, match="InvalidHeader"):
+        write_tensors(tmp_path / "model.safetensors", {})

@@ -110,5 +110,20 @@ def test_a_model_of_a_fold_is_selected_on_rows_of_every_class() -> None:
             assert set(seen.partition(partition).table["EmoClass"]) >= set(EMOTIONS)
 
 
+def test_training_speakers_of_whom_one_alone_says_a_class_cannot_be_divided() -> None:
+    """Two say Sad, one in each of two folds: beside either fold is left one, who cannot stand on both sides."""
+    labels = made_labels()
+    classes = [
+        "Neutral" if name == "Sad" and who not in ("train-1", "train-6") else name
+        for name, who in zip(labels.table["EmoClass"], labels.table["SpkrID"], strict=True)
+    ]
+    labels = changed(labels, EmoClass=classes)
+    for fold in range(2):
+        with pytest.raises(
+            UserError, match=rf"crossfit\.fold: {fold}: .* no part has rows of every class .*; use fit_on"
+        ):
+            fold_labels(labels, Crossfit(folds=2, fold=fold))
+
+
 def test_few_speakers_are_divided_as_far_as_they_go() -> None:
     assert len(speakers_of(fold_labels(made_labels(speakers=4), Crossfit(folds=2, fold=0)).partition("dev"))) == 1

@@ -50,6 +50,8 @@ def test_without_stage_two_the_same_epochs_are_spent_in_stage_one() -> None:
     schedule = recipe(config("training.stage2=false"))
     assert schedule.max_epochs == 50
     assert schedule.stage_at(49).number == 1
+    with pytest.raises(IndexError):
+        schedule.stage_at(50)
 
 
 def test_stage_two_needs_every_class_and_stage_one_alone_does_not() -> None:

@@ -22,6 +22,7 @@ from medusa.config.load import load_config
 from medusa.config.schema import Crossfit, DeepSERConfig, MetaConfig, PipelineConfig
 from medusa.errors import UserError
 from medusa.workflow.jobs import Job, read_pipeline
+from medusa.workflow.run import _Display
 from medusa.workflow.step import put_aside, run_job
 
 ROOT = Path(__file__).parents[2]
@@ -388,6 +389,10 @@ def test_every_kind_of_job_from_recordings_to_the_report(tmp_path: Path) -> None
     ("words", "message"),
     [
         (["--cores", "0"], r"^error: --cores 0: must be at least 1$"),
+        (
+            ["--snakemake=--bogus"],
+            r"^error: Snakemake ended with exit code \d; see runs/tiny/workflow/snakemake\.log$",
+        ),
         (["--dry-run", "--snakemake=--bogus"], r"error: Snakemake ended with exit code \d; what it says stands above$"),
     ],
 )
@@ -517,6 +522,14 @@ def test_pipelines_take_no_repeated_fold(folder: Path) -> None:
         load_config(PipelineConfig, [PIPELINE_FILE])
 
 
+def test_events_of_a_job_that_is_no_longer_planned_are_passed_over(folder: Path) -> None:
+    """As a cluster's job writes them that an earlier workflow has begun."""
+    display = _Display(read_pipeline(PIPELINE_FILE), Path("snakemake.log"))
+    display._show({"job": "members/four", "event": "failed", "message": "no such config"})
+    display._show({"job": "members/four", "event": "finished", "seconds": 1.0})
+    assert (display.failures, display.finished) == ({}, 0)
+
+
 # --- one job ----------------------------------------------------------------------------------------
 
 
@@ -570,12 +583,36 @@ def test_a_failing_job_reports_the_last_line_it_printed(folder: Path) -> None:
     assert not pipeline.done("afterwards/1").exists()
 
 
-def test_a_job_does_not_outlive_the_workflow_that_was_killed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process that shows the progress is no more."""
     watched = subprocess.Popen([sys.executable, "-c", "pass"])
     watched.wait()
     monkeypatch.setenv("MEDUSA_RUN_PID", str(watched.pid))
+
+
+@pytest.mark.usefixtures("killed")
+def test_a_job_does_not_outlive_the_workflow_that_was_killed(folder: Path) -> None:
     pipeline = read_pipeline(PIPELINE_FILE)
     program = "import time; time.sleep(60); open('survived', 'w')"
     pipeline.jobs["afterwards/1"] = Job("afterwards/1", "sleeps", [["-c", program]], [], [])
     with pytest.raises(UserError, match="the workflow was stopped"):
         run_job(pipeline, "afterwards/1")
+
+
+@pytest.mark.usefixtures("killed")
+@pytest.mark.parametrize("ignored", [False, True])
+def test_nor_does_snakemake_even_where_ctrl_c_is_ignored(folder: Path, ignored: bool) -> None:
+    program = f"""if True:
+        import signal, time
+        from pathlib import Path
+        from medusa.workflow import step
+        from medusa.workflow.jobs import read_pipeline
+        step.WATCH_SECONDS = 0.1
+        signal.signal(signal.SIGINT, signal.{"SIG_IGN" if ignored else "default_int_handler"})
+        step.end_with_the_workflow(read_pipeline(Path({str(PIPELINE_FILE)!r})))
+        time.sleep(60)
+    """
+    environment = ENVIRONMENT | {"MEDUSA_RUN_PID": os.environ["MEDUSA_RUN_PID"]}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=False)
+    assert done.returncode == -(signal.SIGTERM if ignored else signal.SIGINT)

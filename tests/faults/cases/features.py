@@ -99,6 +99,7 @@ CASES = [
     npy("a .npy of objects", np.array([[{}, {}]], dtype=object), "expected floats of shape (frames, dim)",
         "copy it again"),
     Case("a .npy of text", TRAIN_NPY, put(ONE, "no array"), (ONE, "not a NumPy array file", "copy it again")),
+    Case("a .npy that is a folder", TRAIN_NPY, folder_for(ONE), (ONE, "Is a directory", "copy it again")),
     Case("a .npy cut short", TRAIN_NPY, change(ONE, lambda data: data[:-4]), (ONE, "truncated", "copy the file again")),
     Case("a .npy missing", TRAIN_NPY, remove(ONE), (f"{NPY}: no features for '{CLIP}'", "same labels file")),
 ]  # fmt: skip

@@ -85,6 +85,8 @@ POSTERIOR_FILES = [
          ("'/elsewhere' leads outside runs/members",)),
     Case("member's file missing", (*FRESH_META, "members=[samples/none.csv]"), nothing,
          ("samples/none.csv: no such file", "the path of a CSV file with posteriors")),
+    Case("a file among the members of a cross-fit", (*FRESH_META, "fit_on=crossfit", f"members=[{OURS}]"), nothing,
+         (f"members: {OURS}: fit_on: crossfit needs the models of its folds", "leave it out, or use fit_on: train")),
     Case("member's posteriors missing", FRESH_META, remove(f"{RUN}/posteriors"),
          (f"{POSTERIORS}: no such file", "python eval_deepser.py runs/members/deepser/config.yaml")),
     Case("posteriors of other posteriors' ensemble", EVAL_META, cell(POSTERIORS, 3, "EmoClass", "Sad"),
