@@ -110,21 +110,21 @@ def load_config(kind: type[Config], files: Sequence[Path], overrides: Sequence[s
     try:
         return kind.model_validate(tree)
     except ValidationError as error:
-        _refuse_another_kind(kind, tree, str(files[0]))
-        raise UserError(_explain(kind, error.errors()[0], origins, str(files[0]))) from None
+        hint = _hint_of_another_kind(kind, tree)
+        raise UserError(_explain(kind, error.errors()[0], origins, str(files[0])) + hint) from None
 
 
-def _refuse_another_kind(kind: type[Section], tree: Tree, first_file: str) -> None:
-    """Raise a UserError where the values are a whole config of another kind: its keys are not what is wrong."""
+def _hint_of_another_kind(kind: type[Section], tree: Tree) -> str:
+    """Where the values have foreign keys for `kind` and are right for another: which command that is for; else ""."""
+    if tree.keys() <= kind.model_fields.keys():
+        return ""
     for name, other in KINDS.items():
-        if other is kind:
-            continue
         try:
             other.model_validate(tree)
         except ValidationError:
             continue
-        wanted = next(own for own, candidate in KINDS.items() if candidate is kind)
-        raise UserError(f"{first_file}: a config for {TAKEN_BY[name]}; here one for {TAKEN_BY[wanted]} is needed")
+        return f"; all of it together is a config for {TAKEN_BY[name]}"
+    return ""
 
 
 def has_section(kind: type[Section], file: Path, name: str) -> bool:
