@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 
 import medusa as medusa_package
 from medusa.app.answers import Answer
+from medusa.app.bundle import write_bundle
 from medusa.app.description import read_description
 from medusa.app.model import BATCH, Medusa, _resampler
 from medusa.audio import read_audio
@@ -40,6 +42,15 @@ def test_the_answers_are_those_of_the_scripts(medusa: Medusa, trained: Trained) 
     assert list(table["Transcript"]) == [transcripts[name] for name in expected.index]
     assert list(table["Emotion"]) == list(expected["EmoClass"])
     assert np.ptp(table[[*EMOTIONS]].to_numpy(), axis=0).min() > 0.1  # else equality would mean little
+
+
+def test_an_ensemble_that_reads_no_text_writes_none(trained: Trained, tmp_path: Path) -> None:
+    with contextlib.chdir(trained.folder):
+        write_bundle(Path("runs"), tmp_path / "alone", "alone")
+    expected = trained.posteriors("alone").set_index("FileName")
+    table = Medusa.from_pretrained(tmp_path / "alone").predict([trained.audio / name for name in expected.index])
+    assert table[[*EMOTIONS]].to_numpy() == pytest.approx(expected[[*EMOTIONS]].to_numpy(), abs=1e-4)
+    assert set(table["Transcript"]) == {""}
 
 
 def test_each_member_and_their_agreement(medusa: Medusa, trained: Trained) -> None:
