@@ -29,6 +29,8 @@ STORAGE_REMEDIES = {
     errno.EACCES: "choose a path of your own, or have its owner let you read and write there",
     errno.EPERM: "choose a path of your own, or have its owner let you read and write there",
     errno.EIO: f"the disk may be failing: check it, {_AGAIN}",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "mend or delete the link, which leads back to itself",
     errno.EMFILE: f"allow more open files (ulimit -n), {_AGAIN}",
 }
 """What a user can do about a disk or a mode; any other OSError that comes this far is a mistake of ours."""

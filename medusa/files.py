@@ -317,6 +317,10 @@ def inside(root: Path, name: str) -> Path:
         UserError: naming root and name.
     """
     path = root / name
-    if not path.resolve().is_relative_to(root.resolve()):
+    try:
+        within = path.resolve().is_relative_to(root.resolve())
+    except RuntimeError:  # what pathlib of Python 3.11 and 3.12 makes of a loop of links
+        raise UserError(f"{path}: a link that leads back to itself; mend or delete it") from None
+    if not within:
         raise UserError(f"{name!r} leads outside {root} (by .. or a link); copy it into that folder")
     return path

@@ -34,13 +34,13 @@ def run(args: argparse.Namespace) -> None:
         run_job(pipeline, args.job)
         return
 
-    import shlex
     import subprocess
 
     from medusa.errors import UserError
     from medusa.workflow.run import headline, run_pipeline, snakemake
+    from medusa.workflow.words import split_words
 
-    options = shlex.split(args.snakemake)
+    options = split_words(args.snakemake, "--snakemake") if args.snakemake else []
     cores: int | None = args.cores
     if cores is not None and cores < 1:
         raise UserError(f"--cores {cores}: must be at least 1")

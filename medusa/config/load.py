@@ -139,7 +139,11 @@ def dump_config(config: Section) -> str:
 
 def _file_layers(kind: type[Section], file: Path, including: tuple[Path, ...]) -> list[tuple[str, Tree]]:
     """The file's own values, preceded by those of its `base`, its base's base, and so on."""
-    if file.resolve() in including:
+    try:
+        place = file.resolve()
+    except RuntimeError:  # what pathlib of Python 3.11 and 3.12 makes of a loop of links
+        raise UserError(f"{file}: a link that leads back to itself; mend or delete it") from None
+    if place in including:
         raise UserError(f"{file}: base: leads back to this file; a config cannot be its own base")
     values = dict(_read_yaml(file))
     base = values.pop("base", None)
@@ -151,7 +155,7 @@ def _file_layers(kind: type[Section], file: Path, including: tuple[Path, ...]) -
         if not isinstance(part, dict):
             raise UserError(f"{file}: {name}: expected `key: value` lines below it")
         values = part
-    below = [] if base is None else _file_layers(kind, file.parent / base, (*including, file.resolve()))
+    below = [] if base is None else _file_layers(kind, file.parent / base, (*including, place))
     return [*below, (str(file), values)]
 
 

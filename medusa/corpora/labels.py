@@ -221,6 +221,8 @@ class _Check:
             "FileName",
             "must be a path relative to the audio folder, with / between its parts and no . or .. among them",
         )
+        reserved = np.asarray(self.table.index == "__metadata__", dtype=bool)
+        self.refuse(reserved, "FileName", "feature files keep this name for themselves; rename the recording")
         repeated = self.table.index.duplicated()
         if repeated.any():
             first = int(np.flatnonzero(self.table.index == self.table.index[int(repeated.argmax())])[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING
 from medusa.config.schema import crossfit_run
 from medusa.corpora.labels import LABELLED, PARTITIONS, Labels
 from medusa.errors import UserError
-from medusa.files import inside
+from medusa.files import inside, read_json, sha256
+from medusa.training.checkpoint import WEIGHTS
 from medusa.training.folds import OUT_OF_FOLD
 
 if TYPE_CHECKING:
@@ -80,6 +82,7 @@ def _written(run: Path, name: str, member: str, words: str) -> Path:
     """The posterior file of one run, which must be there."""
     file = run / "posteriors" / f"{name}.csv"
     if file.is_file():
+        _require_predicted_by_best(run, file)
         return file
     if (run / "config.yaml").is_file():
         raise UserError(f"{file}: no such file; write it with: python eval_deepser.py {run / 'config.yaml'}")
@@ -87,3 +90,21 @@ def _written(run: Path, name: str, member: str, words: str) -> Path:
         f"{file}: no such file; train member {member!r} first: python train_deepser.py ITS_CONFIG{words}, "
         "then python eval_deepser.py with the same words"
     )
+
+
+def _require_predicted_by_best(run: Path, file: Path) -> None:
+    """Posteriors written before training went on are not those of the weights that it chose."""
+    provenance, weights = run / "posteriors" / "provenance.json", run / "best" / WEIGHTS
+    if not (provenance.is_file() and weights.is_file()):
+        return
+    made_from = read_json(provenance, remedy="run eval_deepser.py again")["inputs"]
+    if _checksum(weights, weights.stat().st_mtime_ns) not in {one["sha256"] for one in made_from}:
+        raise UserError(
+            f"{file}: not of the weights in {weights.parent}; write it again with: "
+            f"python eval_deepser.py {run / 'config.yaml'}"
+        )
+
+
+@cache  # a report reads the same members for many ensembles
+def _checksum(file: Path, _changed: int) -> str:
+    return sha256(file)

@@ -177,7 +177,13 @@ def _read_ahead(
         clips, failed = _collect(reading)
         if clips and len(reading) < len(utterances):
             # The shard was written without clips that can be read now: it is made anew as a whole.
-            clips, failed = _collect(begin(utterances))
+            again, failed_again = _collect(begin(utterances))
+            lost = [utterance for utterance in failed_again if utterance not in reading]
+            if lost:  # what was computed is kept, although its recording is gone
+                reason = f"its shard holds {lost[0]}, which cannot be read again ({failed_again[lost[0]]})"
+                clips, failed = {}, failed | dict.fromkeys(clips, reason)
+            else:
+                clips, failed = again, failed_again
         yield index, clips, failed
 
 

@@ -163,6 +163,16 @@ def change(file: str, what: Callable[[bytes], bytes]) -> Damage:
     return lambda folder: put(file, what((folder / file).read_bytes()))(folder)
 
 
+def loop(file: str) -> Damage:
+    """Put a link in its place that leads to itself."""
+
+    def damage(folder: Path) -> None:
+        (folder / file).unlink(missing_ok=True)
+        (folder / file).symlink_to((folder / file).name)
+
+    return damage
+
+
 def remove(name: str) -> Damage:
     """Delete a file or folder."""
 

@@ -173,6 +173,28 @@ def test_bad_recordings_are_listed_the_rest_is_done_and_mended_ones_are_added(
     assert contents(path) == whole
 
 
+def test_features_stay_though_their_recording_is_gone_when_a_neighbour_is_mended(
+    corpus: Path, checkpoint: Checkpoint
+) -> None:
+    made = config(corpus, checkpoint("wavlm"))
+    good = (corpus / "audio" / "c.wav").read_bytes()
+    (corpus / "audio" / "c.wav").write_text("no recording")
+    path = corpus / "features" / "tiny"
+    with pytest.raises(PartlyDone, match="1 of 5"):
+        extract(made)
+    kept = FeatureStore(path).read("d")
+    (corpus / "audio" / "c.wav").write_bytes(good)
+    (corpus / "audio" / "d.wav").rename(corpus / "d.wav")  # of the same shard
+    with pytest.raises(PartlyDone, match="1 of 5"):
+        extract(made)
+    (reason,) = read_csv(path / "failures.csv")["reason"]
+    assert "its shard holds d, which cannot be read again" in reason
+    np.testing.assert_array_equal(FeatureStore(path).read("d"), kept)
+    (corpus / "d.wav").rename(corpus / "audio" / "d.wav")
+    extract(made)
+    assert FeatureStore(path).ids == ["a/one", "b/two", "c", "d", "e"]
+
+
 def test_a_recording_outside_the_folder_is_not_read(corpus: Path, checkpoint: Checkpoint) -> None:
     outside = corpus / "secret.wav"
     scipy.io.wavfile.write(outside, 16_000, noise("d.wav"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.faults.workspace import CLIPS, Case, Damage, all_of, cell, folder_for, nothing, put, remove, rows, wav
+from tests.faults.workspace import CLIPS, Case, Damage, all_of, cell, folder_for, loop, nothing, put, remove, rows, wav
 
 EXTRACT = ("extract_features.py", "extract.yaml")
 FRESH = (*EXTRACT, "name=fresh")
@@ -55,6 +55,10 @@ CASES = [
          (LABELS, "line 3", "same utterance as line 2", "keep one row")),
     Case("recording leads outside by its name", FRESH, cell(LABELS, 3, "FileName", "../secret.wav"),
          (LABELS, "line 3", "relative to the audio folder")),
+    Case("recording named as nothing may be", FRESH, cell(LABELS, 3, "FileName", "__metadata__.wav"),
+         (LABELS, "line 3", "keep this name for themselves", "rename")),
+    Case("recording that is a loop of links", FRESH, loop("corpus/audio/b.wav"),
+         ("1 of 5 clips failed", "b.wav: a link that leads back to itself", "mend or delete"), code=3),
     Case("recording with an absolute name", FRESH, cell(LABELS, 3, "FileName", "/secret.wav"),
          (LABELS, "line 3", "relative to the audio folder")),
 ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults.workspace import Case, add, all_of, nothing, put
+from tests.faults.workspace import Case, add, all_of, loop, nothing, put
 
 TRAIN, TRAIN_META = ("train_deepser.py", "member.yaml"), ("train_metacls.py", "ensemble.yaml")
 EXTRACT, RUN = ("extract_features.py", "extract.yaml"), ("medusa", "run", "pipeline.yaml")
@@ -114,5 +114,15 @@ CASES = [
     Case("pipeline of a config that is not there", RUN, all_of(add("pipeline.yaml", "ensembles: [none.yaml]\n")),
          ("none.yaml: no such config file",)),
     Case("job unknown", (*RUN, "--job", "bake"), nothing, ("pipeline.yaml: no job bake", "named like ")),
+    Case("quotation that is not closed", RUN, add("pipeline.yaml", "afterwards: [\"it's\"]\n"),
+         ("pipeline.yaml: afterwards", "no closing quotation", "close or escape")),
+    Case("command of nothing", RUN, add("pipeline.yaml", "afterwards: ['']\n"),
+         ("pipeline.yaml: afterwards", "names no command", "leave it out")),
+    Case("options with an open quotation", (*RUN, "--snakemake", "'a"), nothing,
+         ("--snakemake", "no closing quotation", "close or escape")),
+    Case("config that is a loop of links", ("train_deepser.py", "own.yaml"), loop("own.yaml"),
+         ("own.yaml: a link that leads back to itself", "mend or delete")),
+    Case("folder's name too long", (*TRAIN, f"paths.runs={'r' * 300}"), nothing,
+         ("File name too long", "choose a shorter name")),
     Case("no cores", (*RUN, "--cores", "0"), nothing, ("--cores 0", "at least 1")),
 ]  # fmt: skip

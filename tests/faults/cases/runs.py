@@ -51,6 +51,8 @@ RUNS = [
          (WEIGHTS, "from another architecture", "use the config.yaml beside it")),
     Case("weights of another ensemble", EVAL_META, copied(WEIGHTS, f"{ENSEMBLE}/seed-1/best/model.safetensors"),
          (f"{ENSEMBLE}/seed-1/best/model.safetensors", "from another architecture", "use the config.yaml beside it")),
+    Case("posteriors of earlier weights", FRESH_META, change(WEIGHTS, lambda data: data + b" "),
+         (f"{RUN}/posteriors/", "not of the weights in", f"python eval_deepser.py {RUN}/config.yaml")),
     Case("weights cut short", EVAL, change(WEIGHTS, lambda data: data[:-100]), (WEIGHTS, "damaged", TRAIN_AGAIN)),
     Case("weights of text", EVAL, put(WEIGHTS, "no tensors"), (WEIGHTS, "damaged", TRAIN_AGAIN)),
     Case("weights empty", EVAL, put(WEIGHTS, b""), (WEIGHTS, "damaged", TRAIN_AGAIN)),
