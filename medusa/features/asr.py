@@ -8,6 +8,8 @@ transcripts.parts/       finished shards, kept so that a later run adds clips; f
 
 from __future__ import annotations
 
+import json
+import zlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -31,7 +33,8 @@ from medusa.features.whisper_transformers import TransformersRecognizer
 from medusa.files import read_json, write_csv, write_json, write_list
 from medusa.provenance import write_provenance
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+CHECKSUM = "crc32"
 
 
 def transcribe(config: TranscribeConfig, part: Part = WHOLE) -> Path:
@@ -122,7 +125,8 @@ class TranscriptShards(ShardWriter[Transcript]):
         return value
 
     def write(self, index: int, values: Mapping[str, Transcript]) -> None:
-        write_json(self._file(index), {utterance: asdict(values[utterance]) for utterance in sorted(values)})
+        transcripts = {utterance: asdict(values[utterance]) for utterance in sorted(values)}
+        write_json(self._file(index), {CHECKSUM: _checksum(transcripts), "transcripts": transcripts})
 
     def read(self) -> dict[str, Transcript]:
         """All transcripts, sorted by utterance id."""
@@ -133,6 +137,11 @@ class TranscriptShards(ShardWriter[Transcript]):
         return self.path / f"shard-{index:05d}.json"
 
 
+def _checksum(transcripts: object) -> int:
+    """CRC-32 of what a shard holds, however its JSON is laid out."""
+    return zlib.crc32(json.dumps(transcripts, sort_keys=True).encode())
+
+
 def read_shard(file: Path) -> dict[str, Transcript]:
     """The transcripts of one finished shard, by utterance id.
 
@@ -140,16 +149,14 @@ def read_shard(file: Path) -> dict[str, Transcript]:
         UserError: it is missing or damaged.
     """
     again = "delete it and run extract_features.py again"
-    held = {}
-    for utterance, value in read_json(file, again).items():
-        try:
-            text, refused = value["text"], [(guard, one) for guard, one in value["refused"]]
-        except (KeyError, TypeError, ValueError):
-            text, refused = None, []
-        if not isinstance(text, str):
-            raise UserError(f"{file}: {utterance}: not a transcript; {again}")
-        held[utterance] = Transcript(text, refused)
-    return held
+    found = read_json(file, again)
+    transcripts = found.get("transcripts")
+    if not isinstance(transcripts, dict) or found.get(CHECKSUM) != _checksum(transcripts):
+        raise UserError(f"{file}: damaged; {again}")
+    return {
+        utterance: Transcript(value["text"], [(guard, text) for guard, text in value["refused"]])
+        for utterance, value in transcripts.items()
+    }
 
 
 def _write_refused(path: Path, transcripts: Mapping[str, Transcript]) -> dict[str, int]:

@@ -154,7 +154,11 @@ def transcribed(own: Path) -> None:
         (remove("new/transcripts.parts/shard-00000.json"), "shard-00000.json: no such file"),
         (
             put("new/transcripts.parts/shard-00001.json", '{"e": "two", "f": "three"}'),
-            "shard-00001.json: e: not a transcript",
+            "shard-00001.json: damaged",
+        ),
+        (  # one letter: transcripts.csv is right, and stays as it is
+            change("new/transcripts.parts/shard-00000.json", lambda data: data.replace(b"=1+1", b"=1+2", 1)),
+            "shard-00000.json: damaged",
         ),
     ],
 )
