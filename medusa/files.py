@@ -310,6 +310,18 @@ def _lock(file: Path, refusal: str, seconds: float = 0.0) -> Iterator[None]:
         held.release()
 
 
+def resolved(path: Path) -> Path:
+    """The path without `..` and links.
+
+    Raises:
+        UserError: a link leads back to itself.
+    """
+    try:
+        return path.resolve()
+    except RuntimeError:  # so say Python 3.11 and 3.12; newer ones leave it to whoever opens the file
+        raise UserError(f"{path}: a link that leads back to itself; mend or delete it") from None
+
+
 def inside(root: Path, name: str) -> Path:
     """`root / name`, refused if it would leave `root` (`..`, an absolute path, a link that points out).
 
@@ -317,10 +329,6 @@ def inside(root: Path, name: str) -> Path:
         UserError: naming root and name.
     """
     path = root / name
-    try:
-        within = path.resolve().is_relative_to(root.resolve())
-    except RuntimeError:  # what pathlib of Python 3.11 and 3.12 makes of a loop of links
-        raise UserError(f"{path}: a link that leads back to itself; mend or delete it") from None
-    if not within:
+    if not resolved(path).is_relative_to(resolved(root)):
         raise UserError(f"{name!r} leads outside {root} (by .. or a link); copy it into that folder")
     return path

@@ -26,7 +26,7 @@ from medusa.app.recipes import model_files, read_recipes
 from medusa.config.load import load_config
 from medusa.config.schema import Compute, DeepSERConfig, MetaConfig, RunPaths
 from medusa.corpora.labels import PARTITIONS, Labels, read_labels
-from medusa.ensemble.member_files import fitted_files
+from medusa.ensemble.member_files import fitted_files, require_predicted_by
 from medusa.ensemble.stacking import meta_identity
 from medusa.errors import UserError
 from medusa.evaluation.datacard import read_about
@@ -154,14 +154,8 @@ def _read_member(runs: Path, name: str) -> DeepSERConfig:
     run = inside(runs / "members", name)
     if not (run / "config.yaml").is_file() or not RunDirectory(run).finished:
         raise UserError(f"{run}: not trained to its end; go on with train_deepser.py")
-    _require_predicted_by(run, run / "best" / WEIGHTS, "eval_deepser.py")
+    require_predicted_by(run, run / "best" / WEIGHTS, "eval_deepser.py")
     return load_config(DeepSERConfig, [run / "config.yaml"])
-
-
-def _require_predicted_by(run: Path, weights: Path, script: str) -> None:
-    made_from = read_json(run / "posteriors" / "provenance.json", remedy=f"run {script} again")["inputs"]
-    if not weights.is_file() or sha256(weights) not in {one["sha256"] for one in made_from}:
-        raise UserError(f"{run}: its posteriors are not those of {weights}; run {script} again, then what builds on it")
 
 
 def _require_fitted_on_members(config: MetaConfig, labels: Labels) -> None:
@@ -174,7 +168,7 @@ def _require_fitted_on_members(config: MetaConfig, labels: Labels) -> None:
     differing = [name for name, own in here["posteriors_sha256"].items() if there["posteriors_sha256"].get(name) != own]
     if differing:
         raise UserError(f"{run}: fitted on other posteriors of member {differing[0]} than there are now; train it anew")
-    _require_predicted_by(run, run / "soup" / WEIGHTS, "eval_metacls.py")
+    require_predicted_by(run, run / "soup" / WEIGHTS, "eval_metacls.py")
 
 
 def _bundled(runs: Path, name: str, config: DeepSERConfig) -> BundledMember:

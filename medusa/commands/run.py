@@ -38,9 +38,9 @@ def run(args: argparse.Namespace) -> None:
 
     from medusa.errors import UserError
     from medusa.workflow.run import headline, run_pipeline, snakemake
-    from medusa.workflow.words import split_words
+    from medusa.workflow.words import shell_words
 
-    options = split_words(args.snakemake, "--snakemake") if args.snakemake else []
+    options = shell_words(args.snakemake, "--snakemake") if args.snakemake else []
     cores: int | None = args.cores
     if cores is not None and cores < 1:
         raise UserError(f"--cores {cores}: must be at least 1")

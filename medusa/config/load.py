@@ -18,6 +18,7 @@ from pydantic_core import ErrorDetails
 
 from medusa.config.schema import DeepSERConfig, ExtractConfig, MetaConfig, PipelineConfig, Section, TranscribeConfig
 from medusa.errors import UserError, os_reason
+from medusa.files import resolved
 
 Config = TypeVar("Config", bound=Section)
 Tree = dict[str, Any]
@@ -139,10 +140,7 @@ def dump_config(config: Section) -> str:
 
 def _file_layers(kind: type[Section], file: Path, including: tuple[Path, ...]) -> list[tuple[str, Tree]]:
     """The file's own values, preceded by those of its `base`, its base's base, and so on."""
-    try:
-        place = file.resolve()
-    except RuntimeError:  # what pathlib of Python 3.11 and 3.12 makes of a loop of links
-        raise UserError(f"{file}: a link that leads back to itself; mend or delete it") from None
+    place = resolved(file)
     if place in including:
         raise UserError(f"{file}: base: leads back to this file; a config cannot be its own base")
     values = dict(_read_yaml(file))

@@ -11,6 +11,7 @@ from medusa.config.schema import crossfit_run
 from medusa.corpora.labels import LABELLED, PARTITIONS, Labels
 from medusa.errors import UserError
 from medusa.files import inside, read_json, sha256
+from medusa.provenance import PROVENANCE
 from medusa.training.checkpoint import WEIGHTS
 from medusa.training.folds import OUT_OF_FOLD
 
@@ -82,7 +83,8 @@ def _written(run: Path, name: str, member: str, words: str) -> Path:
     """The posterior file of one run, which must be there."""
     file = run / "posteriors" / f"{name}.csv"
     if file.is_file():
-        _require_predicted_by_best(run, file)
+        if (run / "best" / WEIGHTS).is_file():  # posteriors may be shared without the weights
+            require_predicted_by(run, run / "best" / WEIGHTS, "eval_deepser.py")
         return file
     if (run / "config.yaml").is_file():
         raise UserError(f"{file}: no such file; write it with: python eval_deepser.py {run / 'config.yaml'}")
@@ -92,17 +94,16 @@ def _written(run: Path, name: str, member: str, words: str) -> Path:
     )
 
 
-def _require_predicted_by_best(run: Path, file: Path) -> None:
-    """Posteriors written before training went on are not those of the weights that it chose."""
-    provenance, weights = run / "posteriors" / "provenance.json", run / "best" / WEIGHTS
-    if not (provenance.is_file() and weights.is_file()):
-        return
-    made_from = read_json(provenance, remedy="run eval_deepser.py again")["inputs"]
-    if _checksum(weights, weights.stat().st_mtime_ns) not in {one["sha256"] for one in made_from}:
-        raise UserError(
-            f"{file}: not of the weights in {weights.parent}; write it again with: "
-            f"python eval_deepser.py {run / 'config.yaml'}"
-        )
+def require_predicted_by(run: Path, weights: Path, script: str) -> None:
+    """Refuse a run whose posteriors were written before training went on, or whose weights are others now, or gone.
+
+    Raises:
+        UserError: naming the script that writes the posteriors.
+    """
+    made_from = read_json(run / "posteriors" / PROVENANCE, remedy=f"run {script} again")["inputs"]
+    known = {one["sha256"] for one in made_from}
+    if not weights.is_file() or _checksum(weights, weights.stat().st_mtime_ns) not in known:
+        raise UserError(f"{run}: its posteriors are not those of {weights}; run {script} again, then what builds on it")
 
 
 @cache  # a report reads the same members for many ensembles

@@ -142,8 +142,7 @@ class FeatureExamples:
             if missing:
                 raise UserError(
                     f"{store.path}: no features for {missing[0]!r} ({len(missing)} of {len(targets)} utterances); "
-                    "extract them with the same labels file; "
-                    "where clips failed (failures.csv), empty their Partition in it"
+                    "extract them with the same labels file, and mend the recordings that failures.csv there names"
                 )
         frames = [[store.frames(utterance) for utterance in targets.ids] for store in stores]
         self.lengths: np.ndarray = np.array(frames, dtype=np.int64).T

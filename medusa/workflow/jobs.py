@@ -25,7 +25,7 @@ from medusa.config.schema import (
 )
 from medusa.errors import UserError
 from medusa.files import write_text
-from medusa.workflow.words import split_words
+from medusa.workflow.words import shell_words
 
 ROOT = Path(medusa.__file__).resolve().parents[1]
 STAGES = {
@@ -186,7 +186,7 @@ class _Planner:
                 last.append(report)
                 yield report
         for number, line in enumerate(config.afterwards, start=1):
-            words = split_words(line, f"{self.file}: afterwards")
+            words = shell_words(line, f"{self.file}: afterwards")
             yield Job(f"afterwards/{number}", words[0], [words], last, [])
 
     def _weights(self, out: Path) -> Job:
@@ -194,7 +194,7 @@ class _Planner:
         return Job("weights/demo", str(out), [command], [], [out])
 
     def _corpus(self, fold: str) -> Job:
-        words = split_words(self.config.prepare.replace("{fold}", fold), f"{self.file}: prepare")
+        words = shell_words(self.config.prepare.replace("{fold}", fold), f"{self.file}: prepare")
         if "--out" not in words[:-1]:
             raise UserError(f"{self.file}: prepare: {self.config.prepare!r} lacks --out DIR, the folder of labels.csv")
         out = Path(words[words.index("--out") + 1])

@@ -43,8 +43,8 @@ def run_job(pipeline: Pipeline, name: str) -> None:
         UserError: no such job, a command failed (names its log), or did not make what it should.
     """
     if name not in pipeline.jobs:
-        close = difflib.get_close_matches(name, pipeline.jobs, n=1) or list(pipeline.jobs)[:1]
-        raise UserError(f"{pipeline.file}: no job {name}; jobs are named like {', '.join(close)}")
+        like = (difflib.get_close_matches(name, pipeline.jobs, n=1) or list(pipeline.jobs))[0]
+        raise UserError(f"{pipeline.file}: no job {name}; jobs are named like {like}")
     job, log, started = pipeline.jobs[name], pipeline.log(name), time.monotonic()
     log.parent.mkdir(parents=True, exist_ok=True)
     _tell(pipeline, job, "started")

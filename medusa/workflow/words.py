@@ -7,7 +7,7 @@ import shlex
 from medusa.errors import UserError
 
 
-def split_words(line: str, where: str) -> list[str]:
+def shell_words(line: str, where: str) -> list[str]:
     """As a shell splits it, at least one word.
 
     Args:
@@ -22,5 +22,5 @@ def split_words(line: str, where: str) -> list[str]:
     except ValueError as error:
         raise UserError(f"{where}: {line!r}: {str(error).lower()}; close or escape the quotation mark") from None
     if not words or not words[0]:
-        raise UserError(f"{where}: {line!r} names no command; write one, or leave it out")
+        raise UserError(f"{where}: {line!r} holds no word; write a command, or leave it out")
     return words

@@ -103,7 +103,8 @@ DAMAGES: dict[str, tuple[Damage, str, str, tuple[str, ...] | None]] = {
         "posteriors: has no checksums: unfinished, or of an earlier version; run the eval script again", None),
     "weights after their posteriors": (
         refilled(f"{RUN}/best", 0.5), RUN,
-        f"{RUN}/posteriors: made from another {RUN}/best/{W} than is there now; run the eval script again", None),
+        f"{RUN}/posteriors: made from another {RUN}/best/{W} than is there now; run the eval script again",
+        ("train_metacls.py", "ensemble.yaml", "name=fresh")),
     "labels": (flipped("samples/labels.csv", 0.5), "runs/members", "samples/labels.csv", EVAL),
     "labels of text": (put("samples/labels.csv", "no labels"), "samples", "labels.csv", EVAL),
 }  # fmt: skip

@@ -117,7 +117,7 @@ CASES = [
     Case("quotation that is not closed", RUN, add("pipeline.yaml", "afterwards: [\"it's\"]\n"),
          ("pipeline.yaml: afterwards", "no closing quotation", "close or escape")),
     Case("command of nothing", RUN, add("pipeline.yaml", "afterwards: ['']\n"),
-         ("pipeline.yaml: afterwards", "names no command", "leave it out")),
+         ("pipeline.yaml: afterwards", "holds no word", "leave it out")),
     Case("options with an open quotation", (*RUN, "--snakemake", "'a"), nothing,
          ("--snakemake", "no closing quotation", "close or escape")),
     Case("config that is a loop of links", ("train_deepser.py", "own.yaml"), loop("own.yaml"),

@@ -52,7 +52,7 @@ RUNS = [
     Case("weights of another ensemble", EVAL_META, copied(WEIGHTS, f"{ENSEMBLE}/seed-1/best/model.safetensors"),
          (f"{ENSEMBLE}/seed-1/best/model.safetensors", "from another architecture", "use the config.yaml beside it")),
     Case("posteriors of earlier weights", FRESH_META, change(WEIGHTS, lambda data: data + b" "),
-         (f"{RUN}/posteriors/", "not of the weights in", f"python eval_deepser.py {RUN}/config.yaml")),
+         (f"{RUN}: its posteriors are not those of {WEIGHTS}", "run eval_deepser.py again")),
     Case("weights cut short", EVAL, change(WEIGHTS, lambda data: data[:-100]), (WEIGHTS, "damaged", TRAIN_AGAIN)),
     Case("weights of text", EVAL, put(WEIGHTS, "no tensors"), (WEIGHTS, "damaged", TRAIN_AGAIN)),
     Case("weights empty", EVAL, put(WEIGHTS, b""), (WEIGHTS, "damaged", TRAIN_AGAIN)),
