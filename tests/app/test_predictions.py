@@ -200,7 +200,7 @@ def test_where_nothing_can_be_written_is_one_line(
 ) -> None:
     (folder / "a.wav").touch()
     told = refusal(capsys, 2, bundle, folder / clip_name(1), "--out", folder / out)
-    assert "choose another path" in told
+    assert "; choose " in told
     assert told.count("\n") == 1
 
 
