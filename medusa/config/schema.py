@@ -342,6 +342,8 @@ class PipelineConfig(Section):
     and `overlays` stands for each of `folds` in turn. Overlays without it go over every config, those with it over
     members and ensembles: transcripts and features are computed once, from the first fold's labels. The
     first ensemble is trained once more under each of `ensemble_overlays`, and with `leave_one_out` without each member.
+    With `leave_out_failures` recordings that could not be used are left out of everything after the features; without,
+    they end the run there.
     """
 
     name: Name
@@ -357,6 +359,7 @@ class PipelineConfig(Section):
     ablations: Ablations | None = None
     ensemble_overlays: list[PathLike] = []
     leave_one_out: bool = False
+    leave_out_failures: bool = False
     stands_for: StandsFor = StandsFor()
     report: bool = True
     afterwards: list[str] = []

@@ -133,7 +133,8 @@ def raise_failures(report: Path, tried: Sequence[str], failures: Mapping[str, st
     if failures:
         first = next(iter(failures.values()))
         raise PartlyDone(
-            f"{len(failures)} of {len(tried)} clips failed, the rest is done; see {report} (the first: {first})"
+            f"{len(failures)} of {len(tried)} clips failed, the rest is done; see {report} (the first: {first}); mend "
+            "them and run the same command again, or leave them out: python -m medusa leave-out"
         )
 
 

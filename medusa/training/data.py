@@ -142,7 +142,8 @@ class FeatureExamples:
             if missing:
                 raise UserError(
                     f"{store.path}: no features for {missing[0]!r} ({len(missing)} of {len(targets)} utterances); "
-                    "extract them with the same labels file, and mend the recordings that failures.csv there names"
+                    "extract them with the same labels file; what failures.csv there lists mend and extract again, or "
+                    "train without it: python -m medusa leave-out"
                 )
         frames = [[store.frames(utterance) for utterance in targets.ids] for store in stores]
         self.lengths: np.ndarray = np.array(frames, dtype=np.int64).T

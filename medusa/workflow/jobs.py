@@ -23,6 +23,7 @@ from medusa.config.schema import (
     Section,
     TranscribeConfig,
 )
+from medusa.corpora.leave_out import LEFT_OUT
 from medusa.errors import UserError
 from medusa.files import write_text
 from medusa.workflow.words import shell_words
@@ -33,6 +34,7 @@ STAGES = {
     "corpus": "corpus",
     "transcripts": "transcripts",
     "features": "features",
+    "usable": "usable rows",
     "members": "Stages 1, 2",
     "crossfit": "Stages 1, 2 by fold",
     "ensembles": "Stages 3, 4",
@@ -46,6 +48,7 @@ SEED_STEP = 1000
 
 JobConfig = ExtractConfig | TranscribeConfig | DeepSERConfig | MetaConfig
 Config = TypeVar("Config", bound=Section)
+Runs = TypeVar("Runs", DeepSERConfig, MetaConfig)
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ class Job:
     config: JobConfig | None = None
     begins: tuple[Path, ...] = ()
     """Folders and files that are put aside if they were begun from another recipe."""
+    partly: bool = False
+    """Whether it is done where some recordings failed and are listed (exit code 3)."""
 
     @property
     def kind(self) -> str:
@@ -162,7 +167,11 @@ class _Planner:
             stores[store.makes[0].parent] = store
             yield store
         last: list[Job] = []
-        for fold, corpus in corpora.items():
+        for fold, prepared in corpora.items():
+            corpus = prepared
+            if config.leave_out_failures:
+                corpus = self._usable(fold, prepared, [*transcripts, *stores.values()])
+                yield corpus
             asked = [(file, self._load(DeepSERConfig, file, fold)) for file in config.members]
             members = [self._member(*one, fold, corpus, stores) for one in asked]
             yield from members
@@ -209,7 +218,8 @@ class _Planner:
         name, path = f"transcripts/{config.name}", config.paths.transcripts
         commands = [self._script("extract_features.py", name)]
         begins = (path, path.with_suffix(".json"), path.with_suffix(".parts"))
-        return Job(name, config.name, commands, needs, [path], config, begins)
+        partly = self.config.leave_out_failures
+        return Job(name, config.name, commands, needs, [path], config, begins, partly)
 
     def _features(self, file: Path, corpus: Job, weights: list[Job], transcripts: list[Job]) -> Job:
         config = self._load(ExtractConfig, file)
@@ -219,7 +229,20 @@ class _Planner:
         if config.backbone.kind == "text":
             needs += transcripts
         commands = [self._script("extract_features.py", name)]
-        return Job(name, config.name, commands, needs, [store / "manifest.json"], config, (store,))
+        partly = self.config.leave_out_failures
+        return Job(name, config.name, commands, needs, [store / "manifest.json"], config, (store,), partly)
+
+    def _usable(self, fold: str, corpus: Job, computed: list[Job]) -> Job:
+        """The rows of the corpus without those of which a recording could not be used."""
+        labels = corpus.makes[0]
+        failed = [
+            job.makes[0].with_suffix(".parts") if job.kind == "transcripts" else job.begins[0] for job in computed
+        ]
+        makes = [labels.parent / "usable" / name for name in ("labels.csv", LEFT_OUT)]
+        words = ["-m", "medusa", "leave-out", "--labels", str(labels), "--failed", *map(str, failed)]
+        command = [*words, "--out", str(makes[0].parent)]
+        name = _named("usable", corpus.name.partition("/")[2].partition("@")[0], fold)
+        return Job(name, f"{makes[0]}", [command], [corpus, *computed], makes)
 
     def _ablations(self, asked: list[tuple[Path, DeepSERConfig]], fold: str) -> Iterator[tuple[Path, DeepSERConfig]]:
         """The cells of Table 2 that are not members already."""
@@ -280,7 +303,7 @@ class _Planner:
             yield file, config.model_copy(update={"members": rest, "variant": variant})
 
     def _member(self, file: Path, config: DeepSERConfig, fold: str, corpus: Job, stores: dict[Path, Job]) -> Job:
-        self._require_labels(file, config.paths.labels, corpus)
+        config = self._on_rows_of(corpus, file, config)
         needs = [corpus]
         for name in config.features:
             store = config.paths.features / name
@@ -306,7 +329,7 @@ class _Planner:
         members: list[Job],
         by_fold: dict[tuple[str, int], list[Job]],
     ) -> Job:
-        self._require_labels(file, config.paths.labels, corpus)
+        config = self._on_rows_of(corpus, file, config)
         trained = {member.begins[0]: member for member in members}
         needs = [corpus]
         for name in config.members:
@@ -345,6 +368,13 @@ class _Planner:
 
     def _script(self, name: str, job: str) -> list[str]:
         return [os.path.relpath(ROOT / name), str(self.pipeline.config_file(job))]
+
+    def _on_rows_of(self, corpus: Job, file: Path, config: Runs) -> Runs:
+        """The config, which must name the labels that are prepared, with those of their rows that can be used."""
+        prepared = corpus.needs[0] if corpus.kind == "usable" else corpus
+        self._require_labels(file, config.paths.labels, prepared)
+        paths = config.paths.model_copy(update={"labels": corpus.makes[0]})
+        return config.model_copy(update={"paths": paths})
 
     def _require_labels(self, file: Path, labels: Path, corpus: Job) -> None:
         if labels != corpus.makes[0]:

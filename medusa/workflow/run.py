@@ -22,7 +22,10 @@ from medusa.files import lock, read_csv
 from medusa.workflow.jobs import ROOT, STAGES, Job, Pipeline
 from medusa.workflow.step import WATCHED, watched_here
 
-TOLD = {"members": r"best \S+ class-balanced macro-F1 \S+ at epoch \d+"}
+TOLD = {
+    "usable": r"left out [\d,]+ of [\d,]+ utterances",
+    "members": r"best \S+ class-balanced macro-F1 \S+ at epoch \d+",
+}
 """What of a finished job's log is worth a line, by kind."""
 
 
@@ -74,7 +77,9 @@ def snakemake(pipeline: Pipeline, cores: int | None, options: Sequence[str] = ()
 
 
 def headline(pipeline: Pipeline) -> str:
-    """Class-balanced macro-F1 of every ensemble but its variants by technique, as in the report; where reports are."""
+    """Class-balanced macro-F1 of every ensemble but its variants by technique, as in the report; where reports are, and
+    what was left out of all this.
+    """
     techniques = ["majority", "soft", "single", "soup"]
     ensembles = [
         job for job in pipeline.jobs.values() if isinstance(job.config, MetaConfig) and job.config.variant is None
@@ -86,8 +91,11 @@ def headline(pipeline: Pipeline) -> str:
     for job in ensembles:
         scores = read_csv(job.makes[-1]).set_index("technique")["balanced_f1"].astype(float)
         lines.append(f"{job.title:<{width}}" + "".join(f"{scores[name]:>10.3f}" for name in techniques))
-    reports = [job.makes[-1] for job in pipeline.jobs.values() if job.kind == "report"]
-    return "\n".join([*lines, *(f"report: {path}" for path in reports)])
+    lines += [f"report: {job.makes[-1]}" for job in pipeline.jobs.values() if job.kind == "report"]
+    lists = [job.makes[-1] for job in pipeline.jobs.values() if job.kind == "usable"]
+    counts = {path: len(read_csv(path)) for path in lists}
+    lines += [f"{count:,} recordings could not be used: {path}" for path, count in counts.items() if count]
+    return "\n".join(lines)
 
 
 class _Display:

@@ -16,7 +16,7 @@ from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
-from medusa.errors import UserError
+from medusa.errors import EXIT_PARTLY_DONE, UserError
 from medusa.files import lock, write_json, write_text
 from medusa.workflow.devices import devices_for
 from medusa.workflow.jobs import Job, Pipeline
@@ -123,8 +123,10 @@ def _run(command: list[str], pipeline: Pipeline, job: Job, devices: Mapping[str,
         if process.poll() is None:
             process.terminate()
             process.wait()
-    if process.returncode:
+    if process.returncode and not (job.partly and process.returncode == EXIT_PARTLY_DONE):
         said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1].removeprefix("error: ")
+        if process.returncode == EXIT_PARTLY_DONE:
+            said += f"; here: leave_out_failures: true in {pipeline.file}"
         raise UserError(f"{job.name}: {said} (exit code {process.returncode}, log: {log})")
 
 

@@ -15,11 +15,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile as sf
 
 from medusa.config.load import load_config
 from medusa.config.schema import Crossfit, DeepSERConfig, MetaConfig, PipelineConfig
+from medusa.corpora.labels import read_labels
 from medusa.errors import UserError
 from medusa.workflow.jobs import Job, read_pipeline
 from medusa.workflow.run import _Display
@@ -616,3 +618,47 @@ def test_nor_does_snakemake_even_where_ctrl_c_is_ignored(folder: Path, ignored: 
     environment = ENVIRONMENT | {"MEDUSA_RUN_PID": os.environ["MEDUSA_RUN_PID"]}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=False)
     assert done.returncode == -(signal.SIGTERM if ignored else signal.SIGINT)
+
+
+# --- recordings that cannot be used -----------------------------------------------------------------
+
+
+@needs_snakemake
+def test_a_corrupt_recording_ends_the_run_or_is_left_out_of_it_as_the_pipeline_says(tmp_path: Path) -> None:
+    write_configs(tmp_path)
+    write_tones(tmp_path / "audio")
+    corrupt = "03-01-05-01-01-01-04.wav"
+    (tmp_path / "audio" / corrupt).write_text("no audio")
+    pipeline = tmp_path / "configs/pipeline.yaml"
+    pipeline.write_text(
+        PIPELINE.replace(", configs/two.yaml, configs/three.yaml", "").replace("all.yaml, configs/", "")
+    )
+    (tmp_path / "configs/pair.yaml").write_text("base: all.yaml\nname: pair\nmembers: [one]\n")
+
+    process = start(tmp_path, "configs/pipeline.yaml")
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 2
+    assert err.startswith("error: features/logmel: 1 of 96 clips failed")
+    assert "leave_out_failures: true in configs/pipeline.yaml" in err
+    assert err.count("\n") == 1
+    shards = {path: path.stat().st_mtime_ns for path in (tmp_path / "data/features/logmel").glob("shard-*")}
+    assert shards
+
+    pipeline.write_text(pipeline.read_text() + "leave_out_failures: true\n")
+    out = run(tmp_path)
+    assert "left out 1 of 96 utterances" in out
+    assert "1 recordings could not be used: data/usable/left_out.csv" in out
+    assert {path: path.stat().st_mtime_ns for path in shards} == shards
+    left_out = pd.read_csv(tmp_path / "data/usable/left_out.csv")
+    assert left_out["FileName"].tolist() == [corrupt]
+    assert left_out["Partition"].tolist() == [
+        read_labels(tmp_path / "data/labels.csv").table.loc[corrupt[:-4], "Partition"]
+    ]
+    predicted = {
+        utterance
+        for file in (tmp_path / "runs/tiny/members/one/posteriors").glob("*.csv")
+        for utterance in pd.read_csv(file)["FileName"]
+    }
+    assert predicted == {path.name for path in (tmp_path / "audio").iterdir()} - {corrupt}
+    assert events(tmp_path, "failed") == []
+    assert "nothing to do" in run(tmp_path)
