@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from medusa.audio import duration
 from medusa.errors import UserError
+from medusa.files import inside
 
 READERS = 8
 """Threads: a header is little work and, on a disk far away, much waiting."""
@@ -25,7 +26,7 @@ class Durations:
     Attributes:
         seconds: (rows,); NaN where a recording is missing or cannot be read.
         missing: Names without a file.
-        unreadable: Names of files that hold no audio.
+        unreadable: Names of files that hold no audio, or that a link takes out of the folder.
     """
 
     seconds: npt.NDArray[np.float64]
@@ -38,7 +39,7 @@ def read_durations(audio: Path, names: Sequence[str]) -> Durations:
 
     def read(name: str) -> float | None:
         try:
-            return duration(audio / name)
+            return duration(inside(audio, name))
         except UserError:
             return None
 

@@ -94,12 +94,12 @@ class FeatureStore:
         values = np.empty((entry.frames, self.dim), entry.dtype)
         try:
             descriptor = os.open(entry.file, os.O_RDONLY)
+            try:
+                got = os.preadv(descriptor, [values.data.cast("B")], entry.offset)
+            finally:
+                os.close(descriptor)
         except OSError as error:
             raise UserError(f"{entry.file}: {os_reason(error, self._repair(entry))}") from None
-        try:
-            got = os.preadv(descriptor, [values.data.cast("B")], entry.offset)
-        finally:
-            os.close(descriptor)
         if got != values.nbytes:
             raise UserError(f"{entry.file}: truncated within {utterance}; {self._repair(entry)}")
         if utterance not in self._verified:

@@ -19,3 +19,15 @@ def test_seconds_in_the_order_asked_for_and_what_could_not_be_read(tmp_path: Pat
     np.testing.assert_array_equal(found.seconds, [1.0, np.nan, 2.25, np.nan, 0.5, np.nan])
     assert found.missing == ["gone.wav"]
     assert found.unreadable == ["empty.wav", "text.wav"]
+
+
+def test_no_header_is_read_through_a_link_that_leads_outside(tmp_path: Path) -> None:
+    write_wav(tmp_path / "elsewhere.wav", np.zeros(16_000, dtype=np.float32))
+    audio = tmp_path / "audio"
+    audio.mkdir()
+    (audio / "link.wav").symlink_to(tmp_path / "elsewhere.wav")
+    (tmp_path / "link").symlink_to(audio)  # the folder itself may be one
+    write_wav(audio / "own.wav", np.zeros(8_000, dtype=np.float32))
+    found = read_durations(tmp_path / "link", ["link.wav", "own.wav"])
+    np.testing.assert_array_equal(found.seconds, [np.nan, 0.5])
+    assert found.unreadable == ["link.wav"]

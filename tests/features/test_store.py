@@ -1,8 +1,10 @@
 """Stores against safetensors' own reader, against damage, and against themselves in another process."""
 
+import errno
 import hashlib
 import json
 import multiprocessing
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -250,3 +252,16 @@ def test_npy_overflow_and_damage_are_named(tmp_path: Path) -> None:
     (tmp_path / "text.npy").write_text("no array")
     with pytest.raises(UserError, match=r"text\.npy"):
         FeatureStore(tmp_path)
+
+
+def test_a_failing_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As NFS or a broken disk: the file opens, reading it fails."""
+    write(tmp_path, features())
+    store = FeatureStore(tmp_path)
+
+    def fail(*_: object) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "preadv", fail)
+    with pytest.raises(UserError, match=r"shard-00000.safetensors: Input/output error; the disk may be failing"):
+        store.read("folder/clip0")
