@@ -58,15 +58,17 @@ sample: $(INSTALLED) ## run the four stages on samples/, about a minute after th
 	@echo "The member with its posteriors: runs/sample/members/deepser"
 	@echo "The ensemble with its scores:   runs/sample/ensembles/metacls"
 
-# Tiny tensors gain nothing from a second thread, and on a busy machine the two wait for each other.
+# Tiny tensors gain nothing from a second thread, and on a busy machine the two wait for each other: several tests at a
+# time do. Neighbours stay together, for they share fixtures.
+PARALLEL := -n logical --maxprocesses 4 --dist worksteal
 test: $(INSTALLED_DEMO) ## run the tests
-	OMP_NUM_THREADS=1 $(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest $(PARALLEL)
 
 # Commands that tests start are counted too (pyproject.toml).
 coverage: export COVERAGE_FILE := $(CURDIR)/build/coverage/data
 coverage: $(INSTALLED_DEMO) ## run the tests and list the lines of medusa/ that none of them runs
 	rm -rf build/coverage && mkdir -p build/coverage
-	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest $(PARALLEL)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
