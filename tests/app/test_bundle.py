@@ -15,6 +15,7 @@ from medusa.app.bundle import write_bundle
 from medusa.app.description import read_description
 from medusa.errors import UserError
 from medusa.files import sha256, write_text
+from medusa.provenance import note_outputs
 from tests.app.conftest import Trained
 
 RUNS = Path("runs")
@@ -182,6 +183,9 @@ def test_a_member_trained_again_is_refused_until_all_that_builds_on_it_is(own: P
     edit(run / "posteriors/provenance.json", inputs=made["inputs"])
     posteriors = run / "posteriors/train.csv"
     posteriors.write_text(posteriors.read_text() + "\n")
+    with pytest.raises(UserError, match=r"train\.csv: not the file that was written; run eval_deepser.py again"):
+        write_bundle(RUNS, tmp_path / "b")
+    note_outputs(posteriors.parent)
     with pytest.raises(UserError, match=r"fitted on other posteriors of member whisper .*; train it anew"):
         write_bundle(RUNS, tmp_path / "b")
 
