@@ -291,3 +291,14 @@ def test_inside_runs_there_is_room(own: Path) -> None:
     write_bundle(RUNS, RUNS / "bundle", "alone")
     assert read_description(RUNS / "bundle").name == "alone"
     write_bundle(RUNS, RUNS / "bundle", "alone")
+
+
+@pytest.mark.parametrize(
+    "claim", [{}, {"labels_sha256": "0"}, {"labels_sha256": "0", "posteriors_sha256": ["whisper"]}]
+)
+def test_an_ensemble_that_does_not_say_what_it_was_fitted_on_is_refused(
+    own: Path, tmp_path: Path, claim: dict[str, Any]
+) -> None:
+    (RUNS / "ensembles/both/identity.json").write_text(json.dumps(claim))
+    with pytest.raises(UserError, match=r"both/identity\.json: .*_sha256.* expected .*; delete .* and train again"):
+        write_bundle(RUNS, tmp_path / "b")
