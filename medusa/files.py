@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import functools
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ import filelock
 import pandas as pd
 
 from medusa.errors import UserError, os_reason
+from medusa.json_shape import Kind, require_keys
 
 _ELSEWHERE = "choose another path"
 
@@ -101,7 +103,7 @@ def copy_file(source: Path, target: Path) -> None:
     Raises:
         UserError: it is missing.
     """
-    if not source.is_file():
+    if not os.path.isfile(source):  # pathlib raises for a name that is too long
         raise UserError(f"{source}: no such file; check the path")
     with atomic_path(target) as temporary:
         shutil.copyfile(source, temporary)
@@ -112,15 +114,18 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path, remedy: str = "delete it to have it made again") -> dict[str, Any]:
+def read_json(
+    path: Path, remedy: str = "delete it to have it made again", needs: Mapping[str, Kind] | None = None
+) -> dict[str, Any]:
     """Read one JSON object, tolerant of a byte-order mark.
 
     Args:
         path: The file.
         remedy: What the user can do if it is not JSON, as the end of the sentence.
+        needs: The keys that the caller will index, by their type; see `require_keys`.
 
     Raises:
-        UserError: the file is missing or is not a JSON object.
+        UserError: the file is missing, or is not a JSON object that holds what is needed.
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8-sig"))
@@ -130,9 +135,7 @@ def read_json(path: Path, remedy: str = "delete it to have it made again") -> di
         raise UserError(f"{path}: {os_reason(error, 'expected a JSON file')}") from None
     except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, a number too long, or nested too deeply
         raise UserError(f"{path}: not readable as JSON ({error}); {remedy}") from None
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: expected a JSON object, found {type(value).__name__}; {remedy}")
-    return value
+    return require_keys(value, needs or {}, str(path), remedy)
 
 
 def write_csv(path: Path, table: pd.DataFrame, float_format: str | None = None) -> None:
@@ -198,6 +201,16 @@ def sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run the step that makes it first") from None
+
+
+def sha256_once(path: Path) -> str:
+    """As `sha256`, computed once for as long as the file is not written to: for what is read again and again."""
+    return _sha256_at(path, path.stat().st_mtime_ns)
+
+
+@functools.cache
+def _sha256_at(path: Path, _changed: int) -> str:
+    return sha256(path)
 
 
 PATIENCE_SECONDS = 10.0
@@ -314,12 +327,14 @@ def resolved(path: Path) -> Path:
     """The path without `..` and links.
 
     Raises:
-        UserError: a link leads back to itself.
+        UserError: a link leads back to itself, or no file can have this name.
     """
     try:
         return path.resolve()
     except RuntimeError:  # so say Python 3.11 and 3.12; newer ones leave it to whoever opens the file
         raise UserError(f"{path}: a link that leads back to itself; mend or delete it") from None
+    except ValueError as error:  # a null byte
+        raise UserError(f"{path}: no name that a file can have ({error}); {_ELSEWHERE}") from None
 
 
 def inside(root: Path, name: str) -> Path:

@@ -9,13 +9,17 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import medusa
-from medusa.files import read_json, sha256, write_json
+from medusa.errors import UserError
+from medusa.files import read_json, sha256, sha256_once, write_json
+from medusa.json_shape import require_keys
 
 SCHEMA = 1
 PROVENANCE = "provenance.json"
+POSTERIORS = "posteriors"
+"""Folder of a run, below which lies what it predicts, with a provenance.json of its own."""
 LIBRARIES = (
     "torch",
     "transformers",
@@ -64,6 +68,51 @@ def note_outputs(directory: Path) -> None:
     """Add SHA-256 of every CSV file below `directory` to its provenance.json, by which `medusa verify` knows them."""
     outputs = {file.relative_to(directory).as_posix(): sha256(file) for file in sorted(directory.rglob("*.csv"))}
     write_json(directory / PROVENANCE, {**read_json(directory / PROVENANCE), "outputs": outputs})
+
+
+class Input(NamedTuple):
+    """A file that was read to make something, as `provenance` names it."""
+
+    file: str
+    sha256: str
+
+
+def read_inputs(directory: Path, remedy: str) -> list[Input]:
+    """What `directory/provenance.json` says that was read, in that order.
+
+    Raises:
+        UserError: it is missing or damaged; ends in `remedy`.
+    """
+    file = directory / PROVENANCE
+    inputs = read_json(file, remedy, {"inputs": list})["inputs"]
+    found = [require_keys(one, {"file": str, "sha256": str}, f"{file}: inputs", remedy) for one in inputs]
+    return [Input(one["file"], one["sha256"]) for one in found]
+
+
+def read_outputs(directory: Path, remedy: str) -> dict[str, str]:
+    """What `note_outputs` has noted: SHA-256 by path below `directory`.
+
+    Raises:
+        UserError: as `read_inputs`, or it did not come to that.
+    """
+    file = directory / PROVENANCE
+    if "outputs" not in read_json(file, remedy):
+        raise UserError(f"{directory}: has no checksums: unfinished, or of an earlier version; {remedy}")
+    outputs = read_json(file, remedy, {"outputs": dict})["outputs"]
+    return require_keys(outputs, dict.fromkeys(outputs, str), f"{file}: outputs", remedy)
+
+
+def require_as_written(file: Path, remedy: str) -> None:
+    """Refuse a file of posteriors that is not as it was written; one without provenance is taken as it is.
+
+    Raises:
+        UserError: it has changed, or nobody finished writing the posteriors; ends in `remedy`.
+    """
+    folder = next((one for one in file.parents[:2] if one.name == POSTERIORS), None)
+    if folder is None or not (folder / PROVENANCE).is_file():
+        return
+    if read_outputs(folder, remedy).get(file.relative_to(folder).as_posix()) != sha256_once(file):
+        raise UserError(f"{file}: not the file that was written; {remedy}")
 
 
 def _portable_name(path: Path) -> str:

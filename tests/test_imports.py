@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 ROOMS = (
-    *("errors", "files", "provenance", "config", "device", "audio", "metrics"),
+    *("errors", "json_shape", "files", "provenance", "config", "device", "audio", "metrics"),
     *("corpora", "features", "models", "training", "ensemble", "evaluation", "app", "demo", "workflow", "commands"),
     "__main__",
 )

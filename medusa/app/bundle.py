@@ -22,7 +22,7 @@ from medusa.app.description import (
     write_hub_config,
 )
 from medusa.app.figures import read_abstention, read_scores
-from medusa.app.recipes import model_files, read_recipes
+from medusa.app.recipes import model_files, read_recipes, read_stores
 from medusa.config.load import load_config
 from medusa.config.schema import Compute, DeepSERConfig, MetaConfig, RunPaths
 from medusa.corpora.labels import PARTITIONS, Labels, read_labels
@@ -31,8 +31,8 @@ from medusa.ensemble.stacking import meta_identity
 from medusa.errors import UserError
 from medusa.evaluation.datacard import read_about
 from medusa.files import atomic_folder, copy_file, inside, read_json, sha256, write_json, write_text
-from medusa.provenance import provenance
-from medusa.training.checkpoint import RunDirectory
+from medusa.provenance import POSTERIORS, provenance, require_as_written
+from medusa.training.checkpoint import IDENTITY, RunDirectory
 
 Config = TypeVar("Config", DeepSERConfig, MetaConfig)
 
@@ -161,7 +161,8 @@ def _read_member(runs: Path, name: str) -> DeepSERConfig:
 def _require_fitted_on_members(config: MetaConfig, labels: Labels) -> None:
     """The soup was fitted on what members and labels are now, and its posteriors are its own."""
     run = config.run_directory
-    there = read_json(run / "identity.json")
+    needs = {"labels_sha256": str, "posteriors_sha256": dict}
+    there = read_json(run / IDENTITY, f"delete {run} and train again", needs)
     here = meta_identity(config, fitted_files(config, labels))
     if there["labels_sha256"] != here["labels_sha256"]:
         raise UserError(f"{run}: trained with other labels than {config.paths.labels}; train it anew")
@@ -169,12 +170,14 @@ def _require_fitted_on_members(config: MetaConfig, labels: Labels) -> None:
     if differing:
         raise UserError(f"{run}: fitted on other posteriors of member {differing[0]} than there are now; train it anew")
     require_predicted_by(run, run / "soup" / WEIGHTS, "eval_metacls.py")
+    for file in sorted((run / POSTERIORS / "soup").glob("*.csv")):
+        require_as_written(file, "run eval_metacls.py again")
 
 
 def _bundled(runs: Path, name: str, config: DeepSERConfig) -> BundledMember:
-    stores = read_json(runs / "members" / name / "identity.json")["stores"]
+    stores = read_stores(runs / "members" / name, config)
     return BundledMember(
-        name=name, config=_anonymous(config), input_dims=[int(stores[feature]["dim"]) for feature in config.features]
+        name=name, config=_anonymous(config), input_dims=[stores[feature]["dim"] for feature in config.features]
     )
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import NoneType
 from typing import Any
+
+from pydantic import ValidationError
 
 from medusa.app.description import BACKBONES, WEIGHTS
 from medusa.config.schema import Asr, Backbone, Compute, DeepSERConfig, ExtractConfig, Guards, Layers, TranscribeConfig
@@ -14,8 +18,12 @@ from medusa.errors import UserError
 from medusa.features.asr import SCHEMA_VERSION as TRANSCRIPTS_SCHEMA
 from medusa.features.pretrained import weights_checksum
 from medusa.files import inside, read_json, sha256
+from medusa.json_shape import Kind, require_keys
+from medusa.provenance import PROVENANCE, read_inputs
+from medusa.training.checkpoint import IDENTITY
 
 INDEX = "model.safetensors.index.json"
+AGAIN = "make it anew, and what builds on it"
 
 SETTINGS = (
     "config.json", "generation_config.json", "preprocessor_config.json", "processor_config.json", "normalizer.json",
@@ -23,6 +31,18 @@ SETTINGS = (
     "vocab.json", "merges.txt", "vocab.txt",
 )  # fmt: skip
 """What transformers reads beside weights; anything else in a model's folder stays where it is."""
+
+_TEXT: Kind = (str, NoneType)
+_STORE: dict[str, Kind] = {
+    "kind": str, "backbone": _TEXT, "revision": _TEXT, "weights_sha256": _TEXT, "layers": (list, NoneType),
+    "combine": _TEXT, "time_stride": int, "trim": (bool, NoneType), "resampler": _TEXT, "precision": _TEXT,
+}  # fmt: skip
+"""What the manifest of a store says of how it was made."""
+_TRANSCRIPTS: dict[str, Kind] = {
+    "engine": str, "model": str, "revision": _TEXT, "weights_sha256": _TEXT, "language": _TEXT, "beam_size": int,
+    "max_new_tokens": int, "guards": dict, "precision": str, "resampler": str,
+}  # fmt: skip
+"""What transcripts.json says of how they were made."""
 
 
 @dataclass
@@ -43,7 +63,7 @@ class Recipes:
             UserError: it does not hold the weights (SHA-256) that the runs saw, or another one has its name.
         """
         folder = Path(os.path.abspath(model))
-        if weights_checksum(model) != weights:
+        if not os.path.isdir(model) or weights_checksum(model) != weights:
             raise UserError(f"{model}: not the weights that {purpose} was made with; put those back, or make it anew")
         name = f"{BACKBONES}/{folder.name}"
         if self.models.setdefault(name, folder) != folder:
@@ -60,12 +80,15 @@ def read_recipes(runs: Path, members: Mapping[str, DeepSERConfig]) -> Recipes:
     """
     recipes, seen = Recipes(), dict[str, tuple[Any, ...]]()
     for member, config in members.items():
-        for name, manifest in read_json(runs / "members" / member / "identity.json")["stores"].items():
+        run = runs / "members" / member
+        for name, manifest in read_stores(run, config).items():
             if "backbone" not in manifest:
                 raise UserError(
                     f"features {name}: .npy files do not say how they were made; extract them with a config"
                 )
-            made = _extract_config(name, manifest)
+            where = f"{run / IDENTITY}: stores: {name}"
+            with _settings(where):
+                made = _extract_config(name, require_keys(manifest, _STORE, where, AGAIN))
             told = (made, manifest["weights_sha256"], manifest["dim"])
             if seen.setdefault(name, told) != told:
                 raise UserError(f"{runs}: members read two different stores of the name {name}; train them on one")
@@ -76,6 +99,18 @@ def read_recipes(runs: Path, members: Mapping[str, DeepSERConfig]) -> Recipes:
                     raise UserError(f"{runs}: members read transcripts of two kinds; train them on one")
                 recipes.transcripts = transcripts
     return recipes
+
+
+def read_stores(run: Path, config: DeepSERConfig) -> dict[str, dict[str, Any]]:
+    """The manifests that a member's run keeps of its feature stores, by name.
+
+    Raises:
+        UserError: the run's identity.json is damaged.
+    """
+    file = run / IDENTITY
+    stores = read_json(file, AGAIN, {"stores": dict})["stores"]
+    require_keys(stores, dict.fromkeys(config.features, dict), f"{file}: stores", AGAIN)
+    return {name: require_keys(one, {"dim": int}, f"{file}: stores: {name}", AGAIN) for name, one in stores.items()}
 
 
 def model_files(folder: Path) -> list[Path]:
@@ -89,8 +124,21 @@ def model_files(folder: Path) -> list[Path]:
     files = [folder / name for name in SETTINGS if (folder / name).is_file()]
     if (folder / WEIGHTS).is_file():
         return [*files, folder / WEIGHTS]
-    shards = set(read_json(folder / INDEX, remedy="copy the model again").get("weight_map", {}).values())
-    return [*files, folder / INDEX, *(inside(folder, str(name)) for name in sorted(shards))]
+    again = "copy the model again"
+    shards = read_json(folder / INDEX, again, {"weight_map": dict})["weight_map"]
+    require_keys(shards, dict.fromkeys(shards, str), f"{folder / INDEX}: weight_map", again)
+    return [*files, folder / INDEX, *(inside(folder, name) for name in sorted(set(shards.values())))]
+
+
+@contextlib.contextmanager
+def _settings(where: str) -> Iterator[None]:
+    """Turns settings that no config could have into one line."""
+    try:
+        yield
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise UserError(f"{where}: {key}: {first['msg'].removeprefix('Value error, ')}; {AGAIN}") from None
 
 
 def _extract_config(name: str, manifest: Mapping[str, Any]) -> ExtractConfig:
@@ -120,25 +168,26 @@ def _transcribe_config(recipes: Recipes, store: Path) -> TranscribeConfig:
     metadata = file.with_suffix(".json")
     if not metadata.is_file():
         raise UserError(f"{metadata}: not there, so that nothing says how {file} was made; transcribe it anew")
-    made = read_json(metadata)
+    made = read_json(metadata, AGAIN)
     if made.get("schema_version") != TRANSCRIPTS_SCHEMA:
         raise UserError(f"{metadata}: of another version; transcribe anew with this one")
-    model = made["model"]
+    model = require_keys(made, _TRANSCRIPTS, str(metadata), AGAIN)["model"]
     if made["revision"] is None:
         if made["engine"] != "transformers":
             raise UserError(f"{model}: a local model of {made['engine']} is not safetensors; transcribe by its hub id")
         model = recipes.place(model, made["weights_sha256"], str(file))
-    asr = Asr(
-        engine=made["engine"],
-        model=model,
-        revision=made["revision"],
-        language=made["language"],
-        beam_size=made["beam_size"],
-        max_new_tokens=made["max_new_tokens"],
-        guards=Guards(**made["guards"]),
-    )
-    compute = Compute(precision=made["precision"])
-    return TranscribeConfig(name="transcripts", asr=asr, resampler=made["resampler"], compute=compute)
+    with _settings(str(metadata)):
+        asr = Asr(
+            engine=made["engine"],
+            model=model,
+            revision=made["revision"],
+            language=made["language"],
+            beam_size=made["beam_size"],
+            max_new_tokens=made["max_new_tokens"],
+            guards=Guards(**made["guards"]),
+        )
+        compute = Compute(precision=made["precision"])
+        return TranscribeConfig(name="transcripts", asr=asr, resampler=made["resampler"], compute=compute)
 
 
 def _transcripts_of(store: Path) -> Path:
@@ -147,10 +196,14 @@ def _transcripts_of(store: Path) -> Path:
     Its provenance names it below the folder the command ran in, or else without its folder; then it is looked for
     where corpora keep it, beside the folder of stores.
     """
-    named = read_json(store / "provenance.json")["inputs"][-1]
-    candidates = [Path(named["file"]), store.parent.parent / Path(named["file"]).name]
+    inputs = read_inputs(store, "extract it anew")
+    if not inputs:
+        raise UserError(f"{store / PROVENANCE}: inputs: expected the transcripts among them; extract it anew")
+    named = inputs[-1]
+    candidates = [Path(named.file), store.parent.parent / Path(named.file).name]
     for file in candidates:
-        if file.is_file() and sha256(file) == named["sha256"]:
+        # os.path, because a name that no file can have is none; pathlib raises
+        if os.path.isfile(file) and sha256(file) == named.sha256:
             return file
     raise UserError(
         f"{candidates[0]}: not the transcripts that {store} was made from; put those back, or extract it anew"

@@ -11,7 +11,7 @@ bundle               the checksums of bundle.json
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,12 +23,16 @@ from medusa.config.schema import DeepSERConfig, MetaConfig
 from medusa.corpora.labels import read_labels
 from medusa.corpora.transcripts import read_transcripts
 from medusa.errors import UserError
+from medusa.features.shards import require_shards
 from medusa.features.store import FeatureStore
 from medusa.files import read_csv, read_json, sha256
-from medusa.provenance import PROVENANCE
-from medusa.training.checkpoint import IDENTITY, OPTIMIZER, STATE, WEIGHTS, read_tensors
+from medusa.json_shape import Kind, require_keys
+from medusa.provenance import read_inputs, read_outputs
+from medusa.training.checkpoint import CHECKSUMS, IDENTITY, OPTIMIZER, PROGRESS, STATE, WEIGHTS, read_tensors
+from medusa.training.epochs import METRICS, read_epochs
 
 MANIFEST = "manifest.json"
+_COUNTS: dict[str, Kind] = {"utterances": int, "utterances_sha256": str}
 
 
 class Finding(NamedTuple):
@@ -96,16 +100,17 @@ def _store(path: Path) -> str:
     store = FeatureStore(path)
     for utterance in store.ids:
         store.read(utterance)
-    _require_all(path, store.manifest, store.ids)
+    if (path / MANIFEST).exists():  # a folder of .npy files has none
+        again = "delete the store and extract it again"
+        _require_all(path, require_keys(store.manifest, _COUNTS, str(path / MANIFEST), again), store.ids)
     return f"feature store of {len(store):,} utterances"
 
 
 def _transcripts(path: Path) -> str:
     from medusa.features.asr import read_shard
 
-    manifest = read_json(path / MANIFEST)
-    if type(manifest.get("shards")) is not int:
-        raise UserError(f"{path / MANIFEST}: shards: not a whole number; delete the folder and transcribe again")
+    manifest = read_json(path / MANIFEST, "delete the folder and transcribe again", _COUNTS | {"shards": int})
+    require_shards(path, ".json", manifest["shards"])
     shards = [read_shard(path / f"shard-{number:05d}.json") for number in range(manifest["shards"])]
     texts = {utterance: transcript.text for shard in shards for utterance, transcript in shard.items()}
     _require_all(path, manifest, sorted(texts))
@@ -119,12 +124,12 @@ def _transcripts(path: Path) -> str:
 
 def _require_all(path: Path, manifest: dict[str, Any], ids: list[str]) -> None:
     """The utterances are those of the manifest; some may be missing that failures.csv lists."""
-    wanted, failures = manifest.get("utterances"), path / "failures.csv"
+    wanted, failures = manifest["utterances"], path / "failures.csv"
     listed = len(read_csv(failures)) if failures.exists() else 0
-    if wanted is not None and len(ids) + listed != wanted:
+    if len(ids) + listed != wanted:
         raise UserError(f"{path}: {len(ids)} of {wanted} utterances; run the same extract_features.py command again")
     checksum = hashlib.sha256("\n".join(ids).encode()).hexdigest()
-    if wanted is not None and not listed and checksum != manifest.get("utterances_sha256"):
+    if not listed and checksum != manifest["utterances_sha256"]:
         raise UserError(f"{path}: other utterances than {MANIFEST} says; delete it and extract it again")
 
 
@@ -132,12 +137,12 @@ def _require_all(path: Path, manifest: dict[str, Any], ids: list[str]) -> None:
 
 
 def _run(path: Path) -> str:
-    identity = read_json(path / IDENTITY, f"delete {path} and train again")
+    identity = read_json(path / IDENTITY, f"delete {path} and train again", {"labels_sha256": str})
     _require_trained_with(path, identity)
     seeds = sorted(path.glob("seed-*"))
     epochs = [_training(one) for one in (seeds or [path])]
     if (path / "soup").exists():
-        _soup(path / "soup")
+        _soup(path / "soup", [f"{one.name}/best" for one in seeds])
     posteriors = _posteriors(path / "posteriors")
     trained = f"{len(seeds)} seeds" if seeds else f"{epochs[0]} epochs"
     return f"run of {trained}, {posteriors} files of posteriors"
@@ -148,37 +153,36 @@ def _require_trained_with(path: Path, identity: dict[str, Any]) -> None:
     file = [path / "config.yaml"]
     config = load_config(MetaConfig, file) if "members" in identity else load_config(DeepSERConfig, file)
     labels = config.paths.labels
-    if labels.is_file() and sha256(labels) != identity.get("labels_sha256"):
+    if labels.is_file() and sha256(labels) != identity["labels_sha256"]:
         raise UserError(f"{labels}: not the file that {path} was trained with; put that back, or train again")
 
 
 def _training(path: Path) -> int:
     """Both checkpoints and the rows of metrics.jsonl; how many epochs."""
+    again, count = f"delete {path} and train again", len(read_epochs(path))
     for name in ("last", "best"):
+        state = path / name / STATE
+        if not 0 <= read_json(state, again, {**PROGRESS, CHECKSUMS: dict})["epoch"] < count:
+            raise UserError(f"{state}: epoch: not among the {count} of {METRICS}; {again}")
         for file in (WEIGHTS, OPTIMIZER):
             _tensors(path / name / file)
-    last = read_json(path / "last" / STATE, f"delete {path} and train again").get("epoch")
-    metrics = path / "metrics.jsonl"
-    try:
-        rows = [json.loads(line)["epoch"] for line in metrics.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{metrics}: not a row an epoch ({error}); delete {path} and train again") from None
-    if rows[: len(rows) if last is None else last + 1] != list(range(len(rows) if last is None else last + 1)):
-        raise UserError(f"{metrics}: epochs are missing or stand twice; delete {path} and train again")
-    return len(rows)
+    return count
 
 
-def _soup(path: Path) -> None:
-    """The mean of its ingredients."""
+def _soup(path: Path, seeds: list[str]) -> None:
+    """The mean of its ingredients, which are among the checkpoints of its seeds."""
     import torch
 
     from medusa.ensemble.soup import soup
 
+    again = "run train_metacls.py again"
+    ingredients = read_json(path / STATE, again, {CHECKSUMS: dict, "ingredients": list})["ingredients"]
+    if not ingredients or not all(name in seeds for name in ingredients):
+        raise UserError(f"{path / STATE}: ingredients: not of {', '.join(seeds) or 'any seed'}; {again}")
     weights = _tensors(path / WEIGHTS)
-    ingredients = read_json(path / STATE, "run train_metacls.py again").get("ingredients", [])
     expected = soup([_tensors(path.parent / name / WEIGHTS) for name in ingredients])
     if weights.keys() != expected.keys() or not all(torch.equal(weights[key], expected[key]) for key in weights):
-        raise UserError(f"{path / WEIGHTS}: not the mean of {', '.join(ingredients)}; run train_metacls.py again")
+        raise UserError(f"{path / WEIGHTS}: not the mean of {', '.join(ingredients)}; {again}")
 
 
 def _tensors(file: Path) -> dict[str, Any]:
@@ -193,15 +197,13 @@ def _posteriors(path: Path) -> int:
     """Outputs and inputs are those that the provenance names; how many outputs."""
     if not path.is_dir():
         return 0
-    made = read_json(path / PROVENANCE, "run the eval script again")
-    outputs = made.get("outputs")
-    if not isinstance(outputs, dict):
-        raise UserError(f"{path}: has no checksums: unfinished, or of an earlier version; run the eval script again")
+    again = "run the eval script again"
+    outputs, there = read_outputs(path, again), {file.relative_to(path).as_posix() for file in path.rglob("*.csv")}
     for name, checksum in outputs.items():
-        if not (path / name).is_file() or sha256(path / name) != checksum:
-            raise UserError(f"{path / name}: not the file that was written; run the eval script again")
-    for entry in made.get("inputs", []):
-        file = Path(entry["file"])
-        if file.is_file() and sha256(file) != entry["sha256"]:
-            raise UserError(f"{path}: made from another {file} than is there now; run the eval script again")
+        if name not in there or sha256(path / name) != checksum:
+            raise UserError(f"{path / name}: not the file that was written; {again}")
+    for made_from in read_inputs(path, again):
+        # os.path, because a name that no file can have is none; pathlib raises
+        if os.path.isfile(made_from.file) and sha256(Path(made_from.file)) != made_from.sha256:
+            raise UserError(f"{path}: made from another {made_from.file} than is there now; {again}")
     return len(outputs)

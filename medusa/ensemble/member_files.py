@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING
 from medusa.config.schema import crossfit_run
 from medusa.corpora.labels import LABELLED, PARTITIONS, Labels
 from medusa.errors import UserError
-from medusa.files import inside, read_json, sha256
-from medusa.provenance import PROVENANCE
+from medusa.files import inside, sha256_once
+from medusa.provenance import read_inputs, require_as_written
 from medusa.training.checkpoint import WEIGHTS
 from medusa.training.folds import OUT_OF_FOLD
 
@@ -85,6 +84,7 @@ def _written(run: Path, name: str, member: str, words: str) -> Path:
     if file.is_file():
         if (run / "best" / WEIGHTS).is_file():  # posteriors may be shared without the weights
             require_predicted_by(run, run / "best" / WEIGHTS, "eval_deepser.py")
+        require_as_written(file, "run eval_deepser.py again")
         return file
     if (run / "config.yaml").is_file():
         raise UserError(f"{file}: no such file; write it with: python eval_deepser.py {run / 'config.yaml'}")
@@ -100,12 +100,6 @@ def require_predicted_by(run: Path, weights: Path, script: str) -> None:
     Raises:
         UserError: naming the script that writes the posteriors.
     """
-    made_from = read_json(run / "posteriors" / PROVENANCE, remedy=f"run {script} again")["inputs"]
-    known = {one["sha256"] for one in made_from}
-    if not weights.is_file() or _checksum(weights, weights.stat().st_mtime_ns) not in known:
+    known = {one.sha256 for one in read_inputs(run / "posteriors", f"run {script} again")}
+    if not weights.is_file() or sha256_once(weights) not in known:
         raise UserError(f"{run}: its posteriors are not those of {weights}; run {script} again, then what builds on it")
-
-
-@cache  # a report reads the same members for many ensembles
-def _checksum(file: Path, _changed: int) -> str:
-    return sha256(file)

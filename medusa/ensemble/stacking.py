@@ -19,6 +19,7 @@ import torch
 from medusa.corpora.labels import Labels
 from medusa.ensemble.posteriors import Stack
 from medusa.ensemble.together import Fit, Rows, predict_together, train_epoch
+from medusa.errors import UserError
 from medusa.files import read_json, sha256, write_json
 from medusa.metrics import balanced_macro_f1
 from medusa.models.metaclassifier import MetaClassifier
@@ -120,10 +121,14 @@ def cross_validated_epochs(config: MetaConfig, labels: Labels, stack: Stack, dev
         keep: JSON file for the curves.
 
     Raises:
-        UserError: fewer speakers than folds, or a fold leaves a class without training rows.
+        UserError: fewer speakers than folds, a fold leaves a class without training rows, or `keep` is damaged.
     """
     if keep.exists():
-        return int(read_json(keep)["epochs"])
+        found: int = read_json(keep, needs={"epochs": int})["epochs"]
+        most = config.training.max_epochs
+        if not 1 <= found <= most:
+            raise UserError(f"{keep}: epochs: {found}, of at most {most}; delete it to have it made again")
+        return found
     targets = make_targets(labels)
     folds = speaker_folds(labels, config.training.inner_folds, "training.inner_folds", "use fit_on: train")
     curves = _left_out_curves(config, stack, targets, folds, device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +15,8 @@ from medusa.ensemble.evaluate import TECHNIQUES, Combined
 from medusa.errors import UserError
 from medusa.evaluation.runs import read_predictions
 from medusa.files import read_json, sha256
-from medusa.training.checkpoint import IDENTITY
+from medusa.training.checkpoint import IDENTITY, STATE, read_best_epoch
+from medusa.training.epochs import read_epochs
 
 
 class Best(NamedTuple):
@@ -54,27 +54,27 @@ class Run:
 
     def state(self) -> str:
         """`finished`, `epoch 3 of 50` (of the slowest seed), or `not started`."""
-        states = [folder / "last" / "state.json" for folder in self.checkpoints]
+        states = [folder / "last" / STATE for folder in self.checkpoints]
         if not all(state.exists() for state in states):
             return "not started"
-        values = [read_json(state) for state in states]
-        if all(bool(value.get("finished")) for value in values):
+        again = f"delete {self.path} and train again"
+        values = [read_json(state, again, {"finished": bool, "epoch": int}) for state in states]
+        if all(value["finished"] for value in values):
             return "finished"
-        epoch = min(int(value["epoch"]) for value in values if not value.get("finished"))
+        epoch = min(value["epoch"] for value in values if not value["finished"])
         return f"epoch {epoch + 1} of {self.config.training.max_epochs}"
 
     def best(self) -> Best | None:
         """None before the first epoch, and where no rows were left to select on (`fit_on: dev`)."""
         scores, epochs = [], []
         for folder in self.checkpoints:
-            if not (folder / "best" / "state.json").exists():
+            if not (folder / "best" / STATE).exists():
                 return None
-            epoch = int(read_json(folder / "best" / "state.json")["best_epoch"])
-            lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-            row: dict[str, Any] = next((row for row in map(json.loads, lines) if row["epoch"] == epoch), {})
-            if "macro_f1" not in row:
+            rows = read_epochs(folder)
+            epoch = read_best_epoch(folder, len(rows))
+            if "macro_f1" not in rows[epoch]:
                 return None
-            scores.append(float(row["macro_f1"]))
+            scores.append(float(rows[epoch]["macro_f1"]))
             epochs.append(epoch + 1)
         return Best(float(np.mean(scores)), float(np.mean(epochs)))
 

@@ -20,7 +20,10 @@ from medusa.ensemble.posteriors import read_posteriors
 from medusa.ensemble.stacking import meta_identity
 from medusa.errors import UserError
 from medusa.files import inside, read_json, sha256
-from medusa.training.checkpoint import RunDirectory, read_tensors
+from medusa.json_shape import NUMBER
+from medusa.provenance import require_as_written
+from medusa.training.checkpoint import IDENTITY, RunDirectory, read_best_epoch, read_tensors
+from medusa.training.epochs import read_epochs
 
 Floats = npt.NDArray[np.float64]
 
@@ -99,14 +102,14 @@ def read_training(runs: Path, name: str, labels: Path) -> Training | None:
         raise UserError(f"{file}: no such file; train member {name!r} with: python train_deepser.py ITS_CONFIG")
     if not RunDirectory(run).finished:
         raise UserError(f"{run}: not trained to its end; go on with: python train_deepser.py {file}")
-    if read_json(run / "identity.json")["labels_sha256"] != sha256(labels):
+    claim = read_json(run / IDENTITY, f"delete {run} and train again", {"labels_sha256": str})
+    if claim["labels_sha256"] != sha256(labels):
         raise UserError(
             f"{run}: trained on other labels than {labels}; "
             "remove that folder, then: python train_deepser.py ITS_CONFIG"
         )
-    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    best = read_json(run / "best" / "state.json")
-    return Training(load_config(DeepSERConfig, [file]), [json.loads(line) for line in lines], int(best["best_epoch"]))
+    history = read_epochs(run, {"stage": int, "loss": NUMBER, "macro_f1": NUMBER})
+    return Training(load_config(DeepSERConfig, [file]), history, read_best_epoch(run, len(history)))
 
 
 def read_ensemble(config: MetaConfig, labels: Labels, selection: str, words: str) -> Ensemble:
@@ -122,7 +125,7 @@ def read_ensemble(config: MetaConfig, labels: Labels, selection: str, words: str
         UserError: it is missing, or was made from other labels or posteriors; names the command that makes it.
     """
     run = config.run_directory
-    claim = run / "identity.json"
+    claim = run / IDENTITY
     if not claim.is_file():
         raise UserError(f"{claim}: no such file; train the ensemble with: python train_metacls.py {words}")
     there, here = read_json(claim), json.loads(json.dumps(meta_identity(config, fitted_files(config, labels))))
@@ -154,10 +157,11 @@ def read_predictions(path: Path, rows: Labels, remedy: str, with_attributes: boo
     """A posterior file in the order of `rows`; `with_attributes` is whether its model has an attribute head.
 
     Raises:
-        UserError: it is missing or holds other utterances; ends in `remedy`.
+        UserError: it is missing, changed or holds other utterances; ends in `remedy`.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file; {remedy}")
+    require_as_written(path, remedy)
     attributes = rows.attributes if with_attributes else ()
     table = read_posteriors(path, rows.emotions, attributes)
     if set(table.index) != set(rows.ids):

@@ -31,6 +31,7 @@ from medusa.features.sources import Recordings
 from medusa.features.whisper_faster import FasterWhisperRecognizer
 from medusa.features.whisper_transformers import TransformersRecognizer
 from medusa.files import read_json, write_csv, write_json, write_list
+from medusa.json_shape import require_keys
 from medusa.provenance import write_provenance
 
 SCHEMA_VERSION = 3
@@ -153,10 +154,17 @@ def read_shard(file: Path) -> dict[str, Transcript]:
     transcripts = found.get("transcripts")
     if not isinstance(transcripts, dict) or found.get(CHECKSUM) != _checksum(transcripts):
         raise UserError(f"{file}: damaged; {again}")
-    return {
-        utterance: Transcript(value["text"], [(guard, text) for guard, text in value["refused"]])
-        for utterance, value in transcripts.items()
-    }
+    return {utterance: _transcript(value, f"{file}: {utterance}", again) for utterance, value in transcripts.items()}
+
+
+def _transcript(value: Any, where: str, remedy: str) -> Transcript:
+    made = require_keys(value, {"text": str, "refused": list}, where, remedy)
+    for pair in made["refused"]:
+        match pair:
+            case [str(), str()]:
+                continue
+        raise UserError(f"{where}: refused: expected pairs of guard and text; {remedy}")
+    return Transcript(made["text"], [(guard, text) for guard, text in made["refused"]])
 
 
 def _write_refused(path: Path, transcripts: Mapping[str, Transcript]) -> dict[str, int]:

@@ -15,6 +15,19 @@ from medusa.files import read_json, write_json
 Value = TypeVar("Value")
 
 
+def require_shards(folder: Path, suffix: str, count: int) -> None:
+    """Refuse fewer shards than the manifest counts: a damaged one may count so many that nobody should look for each.
+
+    Raises:
+        UserError: some are missing, or there are none.
+    """
+    there = sum(1 for _ in folder.glob(f"shard-*{suffix}"))
+    if not 0 < count <= there:
+        raise UserError(
+            f"{folder}: incomplete, {there} of {count} shards; run the same extract_features.py command again"
+        )
+
+
 class ShardWriter(ABC, Generic[Value]):
     """Writes one value per utterance, shard by shard, into a directory.
 

@@ -22,8 +22,9 @@ from safetensors.numpy import save
 
 from medusa.errors import UserError, os_reason
 from medusa.features.parts import WHOLE, Part
-from medusa.features.shards import ShardWriter
+from medusa.features.shards import ShardWriter, require_shards
 from medusa.files import atomic_path, read_json
+from medusa.json_shape import require_keys
 
 SCHEMA_VERSION = 1
 _METADATA_KEY = "medusa"
@@ -217,21 +218,16 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     again = "delete the store and extract it again"
     if manifest.get("schema_version") != SCHEMA_VERSION:
         raise UserError(f"{path / 'manifest.json'}: not a manifest of schema version {SCHEMA_VERSION}; {again}")
-    for key, kind in (("name", str), ("dim", int), ("shards", int)):
-        if type(manifest.get(key)) is not kind:
-            raise UserError(f"{path / 'manifest.json'}: {key}: {manifest.get(key)!r} is not {kind.__name__}; {again}")
+    require_keys(manifest, {"name": str, "dim": int, "shards": int}, str(path / "manifest.json"), again)
+    if manifest["dim"] < 1:
+        raise UserError(f"{path / 'manifest.json'}: dim: {manifest['dim']} is not above 0; {again}")
     return manifest
 
 
 def _shard_entries(path: Path, manifest: Mapping[str, Any]) -> Iterator[tuple[str, _Entry]]:
-    files = [shard_path(path, index) for index in range(int(manifest["shards"]))]
-    present = [file for file in files if file.exists()]
-    if len(present) < len(files):
-        raise UserError(
-            f"{path}: incomplete, {len(present)} of {len(files)} shards; run the same extract_features.py command again"
-        )
-    for file in files:
-        yield from _safetensors_entries(file, int(manifest["dim"]))
+    require_shards(path, ".safetensors", manifest["shards"])
+    for index in range(manifest["shards"]):
+        yield from _safetensors_entries(shard_path(path, index), int(manifest["dim"]))
 
 
 def _safetensors_entries(path: Path, dim: int) -> Iterator[tuple[str, _Entry]]:

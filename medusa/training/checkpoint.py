@@ -25,12 +25,16 @@ from torch.utils.tensorboard import SummaryWriter
 
 from medusa.errors import UserError, os_reason
 from medusa.files import atomic_folder, finish_swap, lock, naming, read_json, write_json, write_text
+from medusa.json_shape import NUMBER, Kind, require_keys
+from medusa.training.epochs import METRICS, read_epochs
 
 SCHEMA = 2
 IDENTITY = "identity.json"
 WEIGHTS, OPTIMIZER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
 CHECKSUMS = "crc32"
 """Key of a checkpoint's state: by file, what its bytes add up to."""
+PROGRESS: Mapping[str, Kind] = {"epoch": int, "best_epoch": int, "best_score": NUMBER, "finished": bool}
+"""What a checkpoint's state holds of a `TrainingState`."""
 
 
 @dataclass
@@ -57,7 +61,8 @@ class RunDirectory:
     def finished(self) -> bool:
         """Whether training here has come to its end."""
         state = self.path / "last" / STATE
-        return state.exists() and bool(read_json(state).get("finished"))
+        again = f"delete {self.path} and train again"
+        return state.exists() and bool(read_json(state, again, {"finished": bool})["finished"])
 
     def save(self, name: str, model: nn.Module, optimizer: torch.optim.Optimizer, state: TrainingState) -> None:
         """Replace the checkpoint `name` ("last" or "best") as a whole."""
@@ -78,7 +83,7 @@ class RunDirectory:
     def record(self, state: TrainingState, seconds: float) -> None:
         """Write metrics.jsonl (every epoch so far, no wall times in it); add to timings.jsonl and TensorBoard."""
         self.path.mkdir(parents=True, exist_ok=True)
-        write_text(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in state.history))
+        write_text(self.path / METRICS, "".join(json.dumps(row) + "\n" for row in state.history))
         rate = state.history[-1]["rows"] / seconds
         timing = {"epoch": state.epoch, "seconds": round(seconds, 3), "utterances_per_second": round(rate, 1)}
         timings = self.path / "timings.jsonl"
@@ -119,19 +124,27 @@ class RunDirectory:
         file, again = self.path / "last" / STATE, f"delete {self.path} and train again"
         if not file.exists():
             raise UserError(f"{file}: gone, though its folder is there; {again}")
-        saved = read_json(file, again)
-        try:
-            saved.pop(CHECKSUMS, None)
-            if saved.pop("schema") != SCHEMA:
-                raise ValueError(f"written by another version, this one reads schema {SCHEMA}")
-            lines = (self.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-            history = [json.loads(line) for line in lines]
-            state = TrainingState(**saved, history=[row for row in history if row["epoch"] <= saved["epoch"]])
-            if state.epoch + 1 != len(state.history):
-                raise ValueError("metrics.jsonl lacks epochs")
-        except (OSError, KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{file}: not a state to go on from ({error}); {again}") from None
-        return state
+        saved = read_json(file, again, {"schema": int})
+        if saved["schema"] != SCHEMA:
+            raise UserError(f"{file}: written by another version, this one reads schema {SCHEMA}; {again}")
+        require_keys(saved, PROGRESS, str(file), again)
+        history = read_epochs(self.path)
+        if not 0 <= saved["best_epoch"] <= saved["epoch"] < len(history):
+            raise UserError(f"{file}: epoch, best_epoch: not among the {len(history)} of {METRICS}; {again}")
+        return TrainingState(**{key: saved[key] for key in PROGRESS}, history=history[: saved["epoch"] + 1])
+
+
+def read_best_epoch(run: Path, epochs: int) -> int:
+    """The epoch, from 0, whose weights `best/` holds; one of the `epochs` that there are.
+
+    Raises:
+        UserError: `best/state.json` is missing or damaged.
+    """
+    file, again = run / "best" / STATE, f"delete {run} and train again"
+    best: int = read_json(file, again, {"best_epoch": int})["best_epoch"]
+    if not 0 <= best < epochs:
+        raise UserError(f"{file}: best_epoch: not among the {epochs} of {METRICS}; {again}")
+    return best
 
 
 @contextlib.contextmanager
@@ -235,18 +248,18 @@ def crc32(file: Path) -> int:
 
 
 def require_checksum(file: Path) -> None:
-    """Compare a tensor file with the checksum in the state.json beside it, if there is one.
+    """Compare a tensor file with its checksum in the state.json beside it; bundles, checked otherwise, have none there.
 
     Raises:
-        UserError: they differ.
+        UserError: they differ, or state.json holds none.
     """
     state = file.with_name(STATE)
     if not (state.is_file() and file.is_file()):
         return
-    checksums = read_json(state).get(CHECKSUMS)
-    wanted = checksums.get(file.name) if isinstance(checksums, dict) else None
-    if wanted is not None and crc32(file) != wanted:
-        raise UserError(f"{file}: damaged (fails its checksum); delete that folder and train again")
+    again = "delete that folder and train again"
+    checksums = read_json(state, again, {CHECKSUMS: dict})[CHECKSUMS]
+    if crc32(file) != require_keys(checksums, {file.name: int}, f"{state}: {CHECKSUMS}", again)[file.name]:
+        raise UserError(f"{file}: damaged (fails its checksum); {again}")
 
 
 @contextlib.contextmanager

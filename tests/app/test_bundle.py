@@ -15,6 +15,7 @@ from medusa.app.bundle import write_bundle
 from medusa.app.description import read_description
 from medusa.errors import UserError
 from medusa.files import sha256, write_text
+from medusa.provenance import note_outputs
 from tests.app.conftest import Trained
 
 RUNS = Path("runs")
@@ -182,6 +183,9 @@ def test_a_member_trained_again_is_refused_until_all_that_builds_on_it_is(own: P
     edit(run / "posteriors/provenance.json", inputs=made["inputs"])
     posteriors = run / "posteriors/train.csv"
     posteriors.write_text(posteriors.read_text() + "\n")
+    with pytest.raises(UserError, match=r"train\.csv: not the file that was written; run eval_deepser.py again"):
+        write_bundle(RUNS, tmp_path / "b")
+    note_outputs(posteriors.parent)
     with pytest.raises(UserError, match=r"fitted on other posteriors of member whisper .*; train it anew"):
         write_bundle(RUNS, tmp_path / "b")
 
@@ -287,3 +291,14 @@ def test_inside_runs_there_is_room(own: Path) -> None:
     write_bundle(RUNS, RUNS / "bundle", "alone")
     assert read_description(RUNS / "bundle").name == "alone"
     write_bundle(RUNS, RUNS / "bundle", "alone")
+
+
+@pytest.mark.parametrize(
+    "claim", [{}, {"labels_sha256": "0"}, {"labels_sha256": "0", "posteriors_sha256": ["whisper"]}]
+)
+def test_an_ensemble_that_does_not_say_what_it_was_fitted_on_is_refused(
+    own: Path, tmp_path: Path, claim: dict[str, Any]
+) -> None:
+    (RUNS / "ensembles/both/identity.json").write_text(json.dumps(claim))
+    with pytest.raises(UserError, match=r"both/identity\.json: .*_sha256.* expected .*; delete .* and train again"):
+        write_bundle(RUNS, tmp_path / "b")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -177,3 +178,57 @@ def test_a_sentencepiece_tokenizer_alone_is_refused(tmp_path: Path) -> None:
         model_files(tmp_path)
     (tmp_path / "tokenizer.json").write_text("{}")
     assert {path.name for path in model_files(tmp_path)} == {"config.json", "model.safetensors", "tokenizer.json"}
+
+
+def edit(file: Path, **changes: Any) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "told"),
+    [
+        ("runs/members/speech-text/identity.json", {"stores": []}, "stores: expected an object, found a list"),
+        ("runs/members/speech-text/identity.json", {"stores": {}}, "stores: no key 'wavlm', expected an object"),
+        ("features/bert/provenance.json", {"inputs": []}, "inputs: expected the transcripts among them"),
+        ("features/bert/provenance.json", {"inputs": [5]}, "inputs: expected a JSON object, found int"),
+        ("features/bert/provenance.json", {"inputs": [{"file": "\0", "sha256": "0"}]}, "not the transcripts that"),
+        ("transcripts.json", {"beam_size": "wide"}, "beam_size: expected a whole number, found text"),
+        ("transcripts.json", {"beam_size": 0}, "beam_size: Input should be greater"),
+        ("transcripts.json", {"guards": {"noise": 1}}, "noise: Extra inputs are not permitted; make it anew"),
+    ],
+)
+def test_json_of_another_shape_is_one_line(
+    own: dict[str, DeepSERConfig], file: str, changes: dict[str, Any], told: str
+) -> None:
+    edit(Path(file), **changes)
+    with pytest.raises(UserError, match=told):
+        read_recipes(RUNS, own)
+
+
+@pytest.mark.parametrize(
+    ("key", "new", "told"),
+    [
+        ("time_stride", None, "wavlm: time_stride: expected a whole number, found null"),
+        ("layers", ["last"], r"wavlm: take\.0: .*; make it anew"),
+        ("dim", True, "wavlm: dim: expected a whole number, found true or false"),
+        ("backbone", "\0", "not the weights that wavlm was made with"),
+    ],
+)
+def test_a_store_that_was_made_in_no_way_that_there_is_is_named(
+    own: dict[str, DeepSERConfig], key: str, new: Any, told: str
+) -> None:
+    file = RUNS / "members/speech-text/identity.json"
+    stores = json.loads(file.read_text())["stores"]
+    stores["wavlm"][key] = new
+    edit(file, stores=stores)
+    with pytest.raises(UserError, match=told):
+        read_recipes(RUNS, own)
+
+
+def test_shards_of_a_model_that_are_named_by_no_text_are_refused(tmp_path: Path) -> None:
+    index = tmp_path / "model.safetensors.index.json"
+    for map_, told in (("all", "expected an object, found text"), ({"w": 5}, "weight_map: w: expected text"),
+                       ({"w": "\0"}, "no name that a file can have")):  # fmt: skip
+        index.write_text(json.dumps({"weight_map": map_}))
+        with pytest.raises(UserError, match=told):
+            model_files(tmp_path)

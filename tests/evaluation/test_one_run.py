@@ -148,8 +148,8 @@ def test_what_is_wrong_with_a_run_stands_beside_it(here: Path) -> None:
     assert set(problems) == set(broken)
     assert "sede: unknown key; did you mean 'seed'?" in problems["config"]
     assert "not readable as JSON" in problems["json"]
-    assert "not as this version writes it (JSONDecodeError" in problems["lines"]
-    assert "not as this version writes it (KeyError: 'best_epoch'" in problems["key"]
+    assert "metrics.jsonl: not a row an epoch" in problems["lines"]
+    assert "best/state.json: no key 'best_epoch', expected a whole number" in problems["key"]
     assert "holds other utterances than these rows of labels.csv" in problems["rows"]
     assert "trained on other labels than labels.csv" in problems["labels"]
     assert "config.yaml: no such file" in problems["none"]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,7 @@ from medusa.corpora.transcripts import read_transcripts
 from medusa.ensemble.posteriors import read_posteriors
 from medusa.errors import UserError
 from medusa.features.store import FeatureStore
-from medusa.files import read_json
+from tests.faults import json_targets
 from tests.faults.workspace import ROOT
 
 CASES = int(os.environ.get("MEDUSA_FUZZ_CASES", "600"))
@@ -161,13 +163,14 @@ TARGETS: dict[str, tuple[Callable[[Path, bytes], object], list[bytes]]] = {
         write_and(posteriors, "p.csv"), [head(SAMPLES / f"posteriors/{name}.csv") for name in ("ours", "authors-1")]),
     "transcripts": (write_and(read_transcripts, "t.csv"), [b"FileName,Transcript\na.wav,hello\nb.wav,\"well, no\"\n"]),
     "shard": (write_and(store, "shard-00000.safetensors"), [SHARD]),
-    "json": (write_and(read_json, "a.json"), [(SAMPLES / "features/text/manifest.json").read_bytes()]),
     "configs": (every_kind, CONFIGS),
 }  # fmt: skip
 
-WEIGHTS = {"labels": 20, "transcripts": 12, "posteriors": 12, "configs": 30, "shard": 8, "json": 8, "prepare csv": 5}
+WEIGHTS = {"labels": 20, "transcripts": 12, "posteriors": 12, "configs": 30, "shard": 8, "prepare csv": 5}
 """How often each is tried; the others, which read several files a time, once."""
-TOTAL = sum(WEIGHTS.get(target, 1) for target in TARGETS)
+JSON_WEIGHT = 8
+"""Files that a run, a store or transcripts keep, each read by everything that reads it."""
+TOTAL = sum(WEIGHTS.get(target, 1) for target in TARGETS) + JSON_WEIGHT
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -176,23 +179,67 @@ def test_only_user_errors_come_out(target: str, tmp_path: Path) -> None:
     for base in bases:  # the good files are good; of configs every file is one of one kind
         if target != "configs":
             read(tmp_path, base)
-    refused: list[int] = []
-    cases = max(20, CASES * WEIGHTS.get(target, 1) // TOTAL)
+    tried, refused = attempts(mutants(bases), WEIGHTS.get(target, 1), [partial(read, tmp_path)])
+    print(f"{target}: {tried:,} files, {refused:,} refused")
 
-    @settings(max_examples=cases, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    @given(data=mutants(bases))
+
+@pytest.fixture(scope="module")
+def ran(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the folder in which everything has run."""
+    folder = Path(shutil.copytree(finished, tmp_path_factory.mktemp("ran") / "a copy"))
+    with contextlib.chdir(folder):
+        json_targets.prepare()
+    return folder
+
+
+def test_whoever_reads_json_of_another_shape_says_so(ran: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ran)
+    targets = json_targets.targets()
+    for file, readers in targets.items():
+        base = file.read_bytes()
+        for read in readers:
+            read()
+        on_file = [partial(after_writing, file, read) for read in readers]
+        shapes = json_targets.changed(base, lines=file.suffix == ".jsonl")
+        tried, refused = attempts(
+            st.one_of(shapes, shapes, shapes, mutants([base])), JSON_WEIGHT / len(targets), on_file
+        )
+        file.write_bytes(base)
+        print(f"{file}: {tried:,} files, {refused:,} refused")
+
+
+def after_writing(file: Path, read: Callable[[], object], data: bytes) -> None:
+    file.write_bytes(data)
+    read()
+
+
+def attempts(
+    data: st.SearchStrategy[bytes], weight: float, readers: Sequence[Callable[[bytes], object]]
+) -> tuple[int, int]:
+    """Give each file to its readers, who may raise nothing but errors for the user; how many were tried, and refused.
+
+    Hypothesis may try fewer than it is asked to, where it has seen all there are.
+    """
+    tried: list[int] = []
+
+    @settings(
+        max_examples=max(20, int(CASES * weight / TOTAL)),
+        deadline=None, database=None, suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(data=data)
     def attempt(data: bytes) -> None:
         length = 0
-        try:
-            read(tmp_path, data)
-        except UserError as error:
-            length = len(str(error))
-            refused.append(length)
+        for read in readers:
+            try:
+                read(data)
+            except UserError as error:
+                length = max(length, len(str(error)))
+        tried.append(length)
         assert length < 3000  # one line that can be read
 
     attempt()
-    assert refused
-    print(f"{target}: {cases:,} files, {len(refused):,} refused")
+    assert any(tried)
+    return len(tried), sum(length > 0 for length in tried)
 
 
 def test_the_configs_that_are_changed_are_configs() -> None:

@@ -21,7 +21,8 @@ TRAIN, EVAL, EVAL_META = (
     ("train_deepser.py", "member.yaml"), ("eval_deepser.py", "member.yaml"), ("eval_metacls.py", "ensemble.yaml")
 )  # fmt: skip
 W = "model.safetensors"
-FRESH = (*TRAIN, "name=fresh")
+FRESH, FRESH_META = (*TRAIN, "name=fresh"), ("train_metacls.py", "ensemble.yaml", "name=fresh")
+REPORT = ("medusa", "report", "--runs", "runs", "--ensembles", "ensemble.yaml", "--out", "report")
 
 
 def flipped(file: str, place: float = 0.6) -> Damage:
@@ -96,15 +97,18 @@ DAMAGES: dict[str, tuple[Damage, str, str, tuple[str, ...] | None]] = {
         "soup/model.safetensors: not the mean of seed-1/best, seed-1/best", None),
     "seed": (flipped(f"{ENSEMBLE}/seed-2/best/{W}", 0.9), ENSEMBLE, f"seed-2/best/{W}: damaged", EVAL_META),
     "posteriors": (change(f"{RUN}/posteriors/dev.csv", lambda data: data.replace(b"0.1", b"0.2", 1)), RUN,
-                   "posteriors/dev.csv: not the file that was written", None),
+                   "posteriors/dev.csv: not the file that was written; run the eval script again", FRESH_META),
+    "posteriors of an ensemble": (
+        change(f"{ENSEMBLE}/posteriors/soup/test.csv", lambda data: data.replace(b"0.1", b"0.2", 1)), ENSEMBLE,
+        "posteriors/soup/test.csv: not the file that was written; run the eval script again", REPORT),
     "posteriors gone": (remove(f"{ENSEMBLE}/posteriors/soup/test.csv"), ENSEMBLE, "soup/test.csv: not the file", None),
     "half an evaluation": (
         change(f"{RUN}/posteriors/provenance.json", lambda data: data.replace(b"outputs", b"output")), RUN,
-        "posteriors: has no checksums: unfinished, or of an earlier version; run the eval script again", None),
+        "posteriors: has no checksums: unfinished, or of an earlier version; run the eval script again", FRESH_META),
     "weights after their posteriors": (
         refilled(f"{RUN}/best", 0.5), RUN,
         f"{RUN}/posteriors: made from another {RUN}/best/{W} than is there now; run the eval script again",
-        ("train_metacls.py", "ensemble.yaml", "name=fresh")),
+        FRESH_META),
     "labels": (flipped("samples/labels.csv", 0.5), "runs/members", "samples/labels.csv", EVAL),
     "labels of text": (put("samples/labels.csv", "no labels"), "samples", "labels.csv", EVAL),
 }  # fmt: skip
@@ -152,7 +156,7 @@ def transcribed(own: Path) -> None:
             change("new/transcripts.csv", lambda data: data.replace(b"=1+1", b"two", 1)),
             "not what new/transcripts.parts says",
         ),
-        (remove("new/transcripts.parts/shard-00000.json"), "shard-00000.json: no such file"),
+        (remove("new/transcripts.parts/shard-00000.json"), "new/transcripts.parts: incomplete, 2 of 3 shards"),
         (
             put("new/transcripts.parts/shard-00001.json", '{"e": "two", "f": "three"}'),
             "shard-00001.json: damaged",
@@ -176,11 +180,12 @@ def test_transcripts_are_compared_with_their_shards(own: Path, damage: Callable[
 
 
 def test_transcripts_that_do_not_say_how_many_shards_they_have_are_named(own: Path) -> None:
-    put("new/transcripts.parts/manifest.json", '{"shards": "two"}')(own)
+    manifest = '{"utterances": 5, "utterances_sha256": "", "shards": "two"}'
+    put("new/transcripts.parts/manifest.json", manifest)(own)
     done = call(own, "medusa", "verify", "new")
     assert done.code == 2
     assert done.err == (
-        "error: new/transcripts.parts/manifest.json: shards: not a whole number; "
+        "error: new/transcripts.parts/manifest.json: shards: expected a whole number, found text; "
         "delete the folder and transcribe again\n"
     )
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.cases import audio, commands, configs, features, labels, runs
+from tests.faults.cases import audio, commands, configs, features, json_shapes, labels, runs
 from tests.faults.workspace import Case, call, contents
 
-CASES = [case for part in (audio, commands, configs, features, labels, runs) for case in part.CASES]
+CASES = [case for part in (audio, commands, configs, features, json_shapes, labels, runs) for case in part.CASES]
 
 
 def test_there_are_many_cases_of_different_names() -> None:

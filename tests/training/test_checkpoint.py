@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from medusa.errors import UserError
 from medusa.files import read_json, write_json
 from medusa.training import checkpoint
-from medusa.training.checkpoint import RunDirectory, TrainingState, open_run, require_same_config, write_tensors
+from medusa.training.checkpoint import RunDirectory, TrainingState, crc32, open_run, require_same_config, write_tensors
 
 CONFIG = {"seed": 1, "training": {"batch_size": 16, "stages": [1, 2]}}
 
@@ -55,11 +55,11 @@ def test_a_run_has_one_process_at_a_time(tmp_path: Path) -> None:
     ("state", "problem"),
     [
         ('{"schema": 99, "epoch": 0, "best_epoch": 0, "best_score": 0.5, "finished": true}', "this one reads schema 2"),
-        ('{"schema": 2, "epoch": 0, "stars": 5}', "unexpected keyword"),
+        ('{"schema": 2, "epoch": 0, "stars": 5}', "no key 'best_epoch', expected a whole number"),
         ('{"epoch": 0}', "'schema'"),
         (
             '{"schema": 2, "epoch": 3, "best_epoch": 0, "best_score": 0.5, "finished": false}',
-            "metrics.jsonl lacks epochs",
+            "epoch, best_epoch: not among the 1 of metrics.jsonl",
         ),
         ('{"schema": 2,', "not readable as JSON"),
     ],
@@ -112,7 +112,7 @@ def test_an_optimiser_of_another_architecture_is_named(
     file = tmp_path / "last" / "optimizer.safetensors"
     save_file(tensors | {"bias/exp_avg": torch.zeros(2)}, file)
     state = read_json(tmp_path / "last" / "state.json")
-    del state["crc32"]
+    state["crc32"][file.name] = crc32(file)
     write_json(tmp_path / "last" / "state.json", state)
     with pytest.raises(UserError, match=rf"optimizer\.safetensors: from another .*: weight/exp_avg is {found}; delete"):
         run.resume(model, optimizer)

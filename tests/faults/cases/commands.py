@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults.workspace import Case, Damage, cell, change, nothing, put, rows
+from tests.faults.workspace import Case, Damage, cell, change, noted, nothing, put, rows
 
 TABLE = "corpus/table.csv"
 PREPARE = ("medusa", "prepare", "csv", "--table", TABLE, "--audio", "corpus/audio", "--out", "new", "--no-durations")
@@ -54,7 +54,8 @@ CASES = [
     Case("report of nothing", (*REPORT[:-1], "new", "--changes", "name=fresh"), nothing,
          ("runs/ensembles/fresh/identity.json: no such file", "train the ensemble with")),
     Case("report of damaged posteriors", REPORT,
-         change("runs/ensembles/metacls/posteriors/soup/test.csv", lambda data: data[: len(data) // 2]),
+         noted("runs/ensembles/metacls",
+               change("runs/ensembles/metacls/posteriors/soup/test.csv", lambda data: data[: len(data) // 2])),
          ("runs/ensembles/metacls/posteriors/soup/test.csv", "line")),
     Case("bundle of nothing", ("medusa", "bundle", "elsewhere", "--out", "bundle"), nothing, ("elsewhere",)),
     Case("bundle over another folder", ("medusa", "bundle", "runs", "--out", "samples"), nothing, ("samples",)),
