@@ -64,9 +64,9 @@ def write_provenance(directory: Path, config: Mapping[str, Any], inputs: Sequenc
     write_json(directory / PROVENANCE, provenance(config, inputs, device))
 
 
-def note_outputs(directory: Path) -> None:
-    """Add SHA-256 of every CSV file below `directory` to its provenance.json, by which `medusa verify` knows them."""
-    outputs = {file.relative_to(directory).as_posix(): sha256(file) for file in sorted(directory.rglob("*.csv"))}
+def note_outputs(directory: Path, pattern: str = "**/*.csv") -> None:
+    """Add SHA-256 of the files below `directory` to its provenance.json, by which `medusa verify` knows them."""
+    outputs = {file.relative_to(directory).as_posix(): sha256(file) for file in sorted(directory.glob(pattern))}
     write_json(directory / PROVENANCE, {**read_json(directory / PROVENANCE), "outputs": outputs})
 
 

@@ -27,7 +27,7 @@ from medusa.features.shards import require_shards
 from medusa.features.store import FeatureStore
 from medusa.files import read_csv, read_json, sha256
 from medusa.json_shape import Kind, require_keys
-from medusa.provenance import read_inputs, read_outputs
+from medusa.provenance import PROVENANCE, read_inputs, read_outputs
 from medusa.training.checkpoint import CHECKSUMS, IDENTITY, OPTIMIZER, PROGRESS, STATE, WEIGHTS, read_tensors
 from medusa.training.epochs import METRICS, read_epochs
 
@@ -89,7 +89,14 @@ def _things(path: Path) -> Iterator[tuple[Path, Check]]:
 
 
 def _labels(path: Path) -> str:
-    return f"labels of {len(read_labels(path)):,} utterances"
+    """Readable, and as they were prepared, where that is known."""
+    labels, made = read_labels(path), path.parent / PROVENANCE
+    again = f"prepare them again, or delete {made} if you changed them on purpose"
+    if made.is_file() and "outputs" in read_json(made, again):
+        outputs = read_outputs(path.parent, again)
+        if path.name in outputs and outputs[path.name] != sha256(path):
+            raise UserError(f"{path}: not the file that was written; {again}")
+    return f"labels of {len(labels):,} utterances"
 
 
 def _bundle(path: Path) -> str:

@@ -19,10 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write `<out>/labels.csv` and `<out>/left_out.csv`, say how many rows each partition lost."""
+    """Write `<out>/labels.csv`, `left_out.csv` and what they were made of, say how many rows each partition lost."""
     from medusa.corpora.labels import read_labels, write_labels
     from medusa.corpora.leave_out import LEFT_OUT, leave_out, told, write_left_out
     from medusa.errors import UserError
+    from medusa.provenance import note_outputs, write_provenance
 
     out = args.out / "labels.csv"
     if out.resolve() == args.labels.resolve():
@@ -31,5 +32,8 @@ def run(args: argparse.Namespace) -> None:
     rest, taken = leave_out(labels, args.failed, out)
     write_left_out(args.out / LEFT_OUT, taken)
     write_labels(out, rest)
+    settings = {"labels": str(args.labels), "failed": [str(path) for path in args.failed], "out": str(args.out)}
+    write_provenance(args.out, settings, [args.labels], "cpu")
+    note_outputs(args.out)
     print(f"{told(labels, taken)}: {args.out / LEFT_OUT}")
     print(f"the rest: {out} (train, evaluate and stack with paths.labels={out})")

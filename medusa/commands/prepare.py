@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
     """Write `<out>/labels.csv` and its data card, show what is in it and what to run next."""
     from medusa.corpora.labels import write_labels
     from medusa.evaluation.datacard import write_datacard
-    from medusa.provenance import write_provenance
+    from medusa.provenance import note_outputs, write_provenance
 
     prepared: Prepared
     audio: Path | None
@@ -48,6 +48,7 @@ def run(args: argparse.Namespace) -> None:
     print("\n".join([_summary(labels), *prepared.notes, *_gaps(labels)]))
     settings = {key: value for key, value in vars(args).items() if isinstance(value, str | int | float | list | None)}
     write_provenance(labels.source.parent, settings, _sources(args), "cpu")
+    note_outputs(labels.source.parent, labels.source.name)
     card = write_datacard(labels.source.parent, args.title, prepared, audio if args.durations else None, args.about)
     print(f"\nwrote {labels.source}\ndata card: {card}")
     print(f"next: {_next_command(labels.source, audio, args.extract)}")

@@ -98,3 +98,18 @@ def test_the_labels_themselves_are_never_overwritten(capsys: pytest.CaptureFixtu
         leave_out("wavlm", out=".")
     assert "labels.csv lies there; choose another folder" in capsys.readouterr().err
     assert Path("labels.csv").read_text() == LABELS
+
+
+@pytest.mark.usefixtures("here")
+def test_labels_that_are_changed_afterwards_are_found(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["prepare", "csv", "--table", "labels.csv", "--audio", ".", "--out", "data", "--no-durations"])
+    main(["leave-out", "--labels", "data/labels.csv", "--failed", "wavlm", "--out", "usable"])
+    main(["verify", "data", "usable"])
+    capsys.readouterr()
+    for folder in ("data", "usable"):
+        file = Path(folder, "labels.csv")
+        assert "b/c.wav,0.25,0.75" in file.read_text()
+        file.write_text(file.read_text().replace("b/c.wav,0.25,0.75", "b/c.wav,0.75,0.25"))
+        with pytest.raises(SystemExit):
+            main(["verify", folder])
+        assert f"{folder}/labels.csv: not the file that was written" in "".join(capsys.readouterr())
