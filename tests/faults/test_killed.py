@@ -21,8 +21,7 @@ import pytest
 
 from medusa.files import lock
 from tests.faults.children import Child
-from tests.faults.workspace import call, contents, put, wav
-from tests.features.tiny_whisper import write_whisper
+from tests.faults.workspace import add_recogniser, call, contents, put, wav
 
 KILLS = int(os.environ.get("MEDUSA_KILLS", "3"))
 CLIPS = 40
@@ -61,9 +60,7 @@ def busy(own: Path) -> Path:
     put("corpus/many.csv", "\n".join(["FileName,Happy,Sad,Partition", *rows]) + "\n")(own)
     extract = (own / "extract.yaml").read_text().replace("corpus/labels.csv", "corpus/many.csv")
     put("many.yaml", extract.replace("corpus/features", "out"))(own)
-    write_whisper(own / "whisper")
-    transcribe = extract.replace("backbone: {kind: logmel}", "asr: {model: whisper, max_new_tokens: 8}")
-    put("asr.yaml", transcribe.replace("features: corpus/features", "transcripts: out/transcripts.csv"))(own)
+    add_recogniser(own, labels="corpus/many.csv")
     ensemble = (own / "ensemble.yaml").read_text().replace("deepser,", "runs/members/deepser/posteriors/all.csv,")
     put("meta.yaml", ensemble.replace("{runs: runs}", "{runs: out}"))(own)
     parts = [(own / f"runs/members/deepser/posteriors/{name}.csv").read_text() for name in ("train", "dev", "test")]

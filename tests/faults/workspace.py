@@ -18,6 +18,7 @@ import numpy as np
 import scipy.io.wavfile
 
 from medusa.__main__ import main as medusa_main
+from tests.features.tiny_whisper import write_whisper
 from tests.processes import Done
 
 ROOT = Path(__file__).parents[2]
@@ -134,6 +135,20 @@ def finish(folder: Path) -> None:
     ):
         done = call(folder, *words)
         assert done.code == 0, done
+
+
+def add_recogniser(folder: Path, labels: str = "corpus/labels.csv", transcripts: str = "out/transcripts.csv") -> None:
+    """Write a tiny Whisper to `whisper` and asr.yaml, which transcribes as extract.yaml extracts."""
+    write_whisper(folder / "whisper")
+    text = (folder / "extract.yaml").read_text()
+    for old, new in (
+        ("backbone: {kind: logmel}", "asr: {model: whisper, max_new_tokens: 8}"),
+        ("corpus/labels.csv", labels),
+        ("features: corpus/features", f"transcripts: {transcripts}"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    put("asr.yaml", text)(folder)
 
 
 # --- damage -----------------------------------------------------------------------------------------
