@@ -19,7 +19,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load
+from torch import Tensor
 
+from medusa.ensemble import together
 from medusa.errors import STORAGE_REMEDIES, command
 from medusa.features.backbones import FeatureBackbone
 from medusa.features.sources import Clip
@@ -160,9 +162,10 @@ def test_a_full_disk_loses_nothing(own: Path, stage: str, whole: dict[str, bytes
             assert before.keys() <= found.keys()
             before = found
             size = size * 3 // 2 // 4096 * 4096 + 4096
-            subprocess.run(["mount", "-o", f"remount,size={size}", str(out)], check=True)
+            resize(out, size)
         assert size > 2 * 4096
-        assert kept(out) == whole  # the run that found room for the rest
+        assert kept(out) == whole
+        resize(out, 2 * size)  # what is there is written anew beside itself
         ends_as_untroubled(own, stage, whole)
     out.rmdir()
 
@@ -174,6 +177,10 @@ def small_disk(path: Path, size: int) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", str(path)], check=True)
+
+
+def resize(path: Path, size: int) -> None:
+    subprocess.run(["mount", "-o", f"remount,size={size}", str(path)], check=True)
 
 
 # --- not allowed ------------------------------------------------------------------------------------
@@ -327,6 +334,24 @@ class TestMemory:
 
         monkeypatch.setattr(DeepSER, "encode", exhausted)
         one_line(call(own, "eval_deepser.py", "member.yaml"), "16 utterances at a time do not fit", "--device cpu")
+
+    def test_stage_3_names_the_keys(self, own: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+        """A step holds a batch of every seed; a prediction, every row of every seed, whatever the batch."""
+
+        def exhausted(*arguments: object, dim: int = 0) -> None:
+            raise error
+
+        seeds = "name fewer seeds (now 2)"
+        with monkeypatch.context() as patched:
+            patched.setattr(together, "multitask_loss", exhausted)
+            trained = call(own, *TRAIN_META, "name=fresh")
+        one_line(trained, "out of memory: lower training.batch_size (now 16)", seeds, "--device cpu")
+        monkeypatch.setattr(Tensor, "softmax", exhausted)
+        predicted = call(own, *TRAIN_META, "name=fresh")
+        one_line(predicted, "rows at once do not fit", seeds, "--device cpu")
+        assert "batch_size" not in predicted.err
+        evaluated = call(own, "eval_metacls.py", "ensemble.yaml")
+        one_line(evaluated, "rows at once do not fit: use --device cpu")
 
     def test_anything_else_names_what_to_do(self, error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
         @command
