@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import random
@@ -19,7 +18,6 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from medusa.files import lock
 from tests.faults.children import Child
 from tests.faults.workspace import add_recogniser, call, contents, put, wav
 
@@ -104,8 +102,10 @@ def test_whenever_it_is_killed_the_end_is_the_same(busy: Path, name: str) -> Non
         shutil.rmtree(out)
         written: dict[str, int] = {}
         kills_here = 0
+        before: Trained = {}
         for _ in killed_at_random(busy, stage, seconds, draw):
             kills_here += 1
+            before = trained_at_most_one_again(out, before)
             now = units(out, stage)
             assert {file: now.get(file) for file in written} == written  # what was finished is not done again
             written = now
@@ -115,15 +115,37 @@ def test_whenever_it_is_killed_the_end_is_the_same(busy: Path, name: str) -> Non
         assert last.code == 0, last
         assert kept(out) == whole
         assert {file: time_ for file, time_ in units(out, stage).items() if file in written} == written
-        for metrics in out.rglob("metrics.jsonl"):
-            epochs = [json.loads(line)["epoch"] for line in metrics.read_text().splitlines()]
-            assert epochs == list(range(12))
-            # At most one epoch is trained again for each kill.
-            times = (metrics.parent / "timings.jsonl").read_text().splitlines()
-            assert len(epochs) <= len(times) <= len(epochs) + kills_here
+        for recorded, _ in trained_at_most_one_again(out, before).values():
+            assert recorded == list(range(12))
         assert not list(out.rglob(".*.tmp"))
         assert not list(out.rglob(".*.new"))
         kills += kills_here
+
+
+Trained = dict[str, tuple[list[int], list[int]]]
+"""Of each run, the epochs in metrics.jsonl, each once, and those in timings.jsonl, as often as they were trained."""
+
+
+def trained_at_most_one_again(out: Path, before: Trained) -> Trained:
+    """What is trained after one more start: it began at the end of what was recorded before, or one epoch earlier."""
+    now: Trained = {}
+    for metrics in out.rglob("metrics.jsonl"):
+        run = str(metrics.parent)
+        now[run] = epochs(metrics), epochs(metrics.with_name("timings.jsonl"))
+        recorded, trained = before.get(run, ([], []))
+        assert now[run][1][: len(trained)] == trained
+        in_this_start = now[run][1][len(trained) :]
+        if in_this_start:
+            assert in_this_start[0] in (len(recorded) - 1, len(recorded))
+            assert in_this_start == list(range(in_this_start[0], in_this_start[-1] + 1))
+        # Killed between the two files, an epoch is in the first alone.
+        assert len(now[run][0]) - max([-1, *now[run][1]]) - 1 in (0, 1)
+    assert before.keys() <= now.keys()
+    return now
+
+
+def epochs(file: Path) -> list[int]:
+    return [json.loads(line)["epoch"] for line in file.read_text().splitlines()] if file.exists() else []
 
 
 def units(out: Path, stage: Stage) -> dict[str, int]:
@@ -153,30 +175,70 @@ def test_stopped_it_says_how_to_go_on_and_goes_on(busy: Path, name: str, number:
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_a_second_process_is_refused(busy: Path, name: str) -> None:
-    stage = STAGES[name]
-    with lock(busy / stage.locked, "testing"):
+def test_a_second_process_is_refused_and_the_first_ends_well(busy: Path, name: str) -> None:
+    """Two real ones; the first is made to sleep while the second starts, so that it cannot have ended by then."""
+    stage, out = STAGES[name], busy / "out"
+    first = Child(busy, *stage.words)
+    first.wait_for(lambda: next(out.rglob(stage.unit or "last/state.json"), None) is not None)
+    first.signal(signal.SIGSTOP)
+    try:
         before = contents(busy)
-        done = Child(busy, *stage.words).done()
-    assert done.code == 2, done
-    assert f"error: {stage.locked}: another process is " in done.err
-    assert "wait for it or stop it first" in done.err
-    assert contents(busy) == before
+        second = Child(busy, *stage.words).done()
+        after = contents(busy)
+    finally:
+        first.signal(signal.SIGCONT)
+    assert second.code == 2, second
+    assert f"error: {stage.locked}: another process is " in second.err
+    assert "wait for it or stop it first" in second.err
+    assert after == before
+    done = first.done()
+    assert done.code == 0, done
+    whole = kept(out)
+    shutil.rmtree(out)
+    assert call(busy, *stage.words).code == 0
+    assert kept(out) == whole
 
 
-def test_a_kill_while_posteriors_are_written_leaves_whole_files(busy: Path) -> None:
-    """The eval scripts have no lock and nothing to go on from: they are run again, and every file is whole."""
-    words, folder = ("eval_deepser.py", "member.yaml"), busy / "runs/members/deepser/posteriors"
-    (folder / "all.csv").unlink()
-    whole = {name: data for name, data in kept(folder).items() if name != "all.csv"}
-    child = Child(busy, *words)
-    for _ in itertools.takewhile(lambda _: child.process.is_alive(), range(3)):
-        time.sleep(0.05)
-    child.signal(signal.SIGKILL)
-    child.done()
-    found = kept(folder)
-    assert {name: found[name] for name in whole if name.endswith(".csv")} == {
-        name: data for name, data in whole.items() if name.endswith(".csv")
-    }
-    assert call(busy, *words).code == 0
+EVALUATIONS = {
+    "posteriors": (("eval_deepser.py", "member.yaml"), "runs/members/deepser/posteriors"),
+    "scores": (("eval_metacls.py", "ensemble.yaml"), "runs/ensembles/metacls/posteriors"),
+}
+"""They have no lock and nothing to go on from: they are run again, and every file is whole."""
+
+
+@pytest.mark.parametrize("name", EVALUATIONS)
+def test_two_evaluations_at_once_write_what_one_does(own: Path, name: str) -> None:
+    """Why they need no lock: both write the same files, each as a whole."""
+    words, folder = EVALUATIONS[name][0], own / EVALUATIONS[name][1]
+    shutil.rmtree(folder)
+    assert call(own, *words).code == 0
+    before = kept(own / "runs")
+    shutil.rmtree(folder)
+    both = [Child(own, *words) for _ in range(2)]
+    for child in both:
+        done = child.done()
+        assert done.code == 0, done
+    assert kept(own / "runs") == before
+    assert call(own, "medusa", "verify", "runs").code == 0
+
+
+@pytest.mark.parametrize("name", EVALUATIONS)
+def test_a_kill_while_posteriors_are_written_leaves_whole_files(own: Path, name: str) -> None:
+    words, folder = EVALUATIONS[name][0], own / EVALUATIONS[name][1]
+    shutil.rmtree(folder)
+    assert call(own, *words).code == 0
+    whole, draw = kept(folder), random.Random(name)
+    written = {file: data for file, data in whole.items() if file.endswith(".csv")}
+    for count in range(max(KILLS, 3)):
+        shutil.rmtree(folder)
+        enough = count % len(written)  # killed after so many files
+        child = Child(own, *words)
+        child.wait_for(lambda: len(list(folder.rglob("*.csv"))) >= enough and folder.exists())  # noqa: B023
+        time.sleep(draw.uniform(0, 0.01))
+        child.signal(signal.SIGKILL)
+        assert child.done().code in (0, -signal.SIGKILL)
+        found = {file: data for file, data in kept(folder).items() if file.endswith(".csv")}
+        assert len(found) >= enough
+        assert found.items() <= written.items()
+    assert call(own, *words).code == 0
     assert kept(folder) == whole
