@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -74,11 +75,21 @@ def kept(root: Path) -> dict[str, bytes]:
     return {name: found[name] for name in found if not any(part.startswith(varying) for part in Path(name).parts)}
 
 
-def killed_at_random(folder: Path, stage: Stage, whole_seconds: float, draw: random.Random) -> Iterator[None]:
-    """Start the command and kill it, again and again; a pause after each kill, and none once it got to its end."""
+def killed_at_random(folder: Path, stage: Stage, times: Times, draw: random.Random) -> Iterator[None]:
+    """Start the command and kill it, again and again; a pause after each kill, and none once it got to its end.
+
+    Two of three kills wait for the work to begin: starting takes longer than the work, here.
+    """
+    out = folder / "out"
     while True:
+        before = progress(out, stage)
         child = Child(folder, *stage.words)
-        time.sleep(draw.uniform(0, whole_seconds))
+        if draw.random() < 2 / 3:
+            while child.process.is_alive() and progress(out, stage) == before:
+                time.sleep(0.002)
+            time.sleep(draw.uniform(0, times.work))
+        else:
+            time.sleep(draw.uniform(0, times.start))
         child.signal(signal.SIGKILL)
         done = child.done()
         assert done.code in (0, -signal.SIGKILL), done
@@ -87,13 +98,34 @@ def killed_at_random(folder: Path, stage: Stage, whole_seconds: float, draw: ran
         yield
 
 
+class Times(NamedTuple):
+    """Seconds of an untroubled run until its first unit of work is there, and from then to its end."""
+
+    start: float
+    work: float
+
+
+def untroubled(folder: Path, stage: Stage) -> Times:
+    started = time.monotonic()
+    child = Child(folder, *stage.words)
+    child.wait_for(lambda: progress(folder / "out", stage) != {})
+    begun = time.monotonic()
+    done = child.done()
+    assert done.code == 0, done
+    return Times(begun - started, time.monotonic() - begun)
+
+
+def progress(out: Path, stage: Stage) -> dict[str, int]:
+    """Changes with each unit of work."""
+    with contextlib.suppress(FileNotFoundError):  # replaced meanwhile
+        return {str(file): file.stat().st_mtime_ns for file in out.rglob(stage.unit or "metrics.jsonl")}
+    return {"": 0}
+
+
 @pytest.mark.parametrize("name", STAGES)
 def test_whenever_it_is_killed_the_end_is_the_same(busy: Path, name: str) -> None:
     stage, draw, out = STAGES[name], random.Random(name), busy / "out"
-    started = time.monotonic()
-    done = Child(busy, *stage.words).done()
-    seconds = time.monotonic() - started
-    assert done.code == 0, done
+    times = untroubled(busy, stage)
     whole = kept(out)
     assert len(whole) > 3
 
@@ -103,7 +135,7 @@ def test_whenever_it_is_killed_the_end_is_the_same(busy: Path, name: str) -> Non
         written: dict[str, int] = {}
         kills_here = 0
         before: Trained = {}
-        for _ in killed_at_random(busy, stage, seconds, draw):
+        for _ in killed_at_random(busy, stage, times, draw):
             kills_here += 1
             before = trained_at_most_one_again(out, before)
             now = units(out, stage)
@@ -229,16 +261,22 @@ def test_a_kill_while_posteriors_are_written_leaves_whole_files(own: Path, name:
     assert call(own, *words).code == 0
     whole, draw = kept(folder), random.Random(name)
     written = {file: data for file, data in whole.items() if file.endswith(".csv")}
-    for count in range(max(KILLS, 3)):
+    for count in range(max(KILLS, 4)):
         shutil.rmtree(folder)
-        enough = count % len(written)  # killed after so many files
+        finished = count % len(written)
         child = Child(own, *words)
-        child.wait_for(lambda: len(list(folder.rglob("*.csv"))) >= enough and folder.exists())  # noqa: B023
-        time.sleep(draw.uniform(0, 0.01))
+        while child.process.is_alive() and entries(folder) <= finished:  # no sleep: the next file has just been begun
+            pass
+        time.sleep(draw.choice([0, 0, draw.uniform(0, 0.02)]))
         child.signal(signal.SIGKILL)
         assert child.done().code in (0, -signal.SIGKILL)
         found = {file: data for file, data in kept(folder).items() if file.endswith(".csv")}
-        assert len(found) >= enough
+        assert len(found) >= finished
         assert found.items() <= written.items()
     assert call(own, *words).code == 0
     assert kept(folder) == whole
+
+
+def entries(folder: Path) -> int:
+    """How many tables there are, half written ones too; quick."""
+    return sum(".csv" in name for _, _, names in os.walk(folder) for name in names)
