@@ -82,7 +82,9 @@ def test_transcription_lists_what_it_cannot_read_as_well(own: Path) -> None:
     done = call(own, "extract_features.py", "asr.yaml")
     assert done.code == 3
     assert "1 of 5 clips failed, the rest is done; see new/transcripts.parts/failures.csv" in done.err
-    assert list(read_csv(own / "new/transcripts.parts/failures.csv")["FileName"]) == ["b.wav"]
+    failures = read_csv(own / "new/transcripts.parts/failures.csv")
+    assert list(failures["FileName"]) == ["b.wav"]
+    assert "b.wav: cannot be decoded" in failures["reason"][0]
     assert len(read_csv(own / "new/transcripts.csv")) == 4
     assert {name: data for name, data in contents(own).items() if name in before} == before
 

@@ -231,7 +231,9 @@ def test_a_file_that_may_not_be_read_is_named(modes: Path, file: str, words: tup
 def test_a_recording_that_may_not_be_read_is_listed(modes: Path) -> None:
     (modes / "corpus/audio/b.wav").chmod(0)
     assert Child(modes, *EXTRACT, limits=Limits(modes=True)).done().code == 3
-    assert read_csv(modes / "out/logmel/failures.csv")["FileName"].tolist() == ["b.wav"]
+    failures = read_csv(modes / "out/logmel/failures.csv")
+    assert failures["FileName"].tolist() == ["b.wav"]
+    assert "b.wav: " in failures["reason"][0]
 
 
 @pytest.mark.parametrize("number", STORAGE_REMEDIES)

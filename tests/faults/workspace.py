@@ -9,8 +9,9 @@ import os
 import runpy
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -270,6 +271,8 @@ class Case(NamedTuple):
     parts: tuple[str, ...]
     """Where it is (file, row, key) and what to do: each must stand in the line."""
     code: int = 2
+    failures: Mapping[str, str] = MappingProxyType({})
+    """What failures.csv, which the line names, must list: file name, and a piece of the reason."""
 
 
 def nothing(folder: Path) -> None:
