@@ -21,6 +21,9 @@ SAMPLE_RATE = 16_000
 UNKNOWN = 2**60
 """Samples that no recording has."""
 
+STREAMED = 2**31 - 2**16
+"""Bytes of samples that no WAV has whose writer knew: into a pipe they write the largest number, or near it."""
+
 BLOCK = 2**20
 """Samples of all channels that are decoded at once."""
 
@@ -36,10 +39,11 @@ def read_audio(path: Path, resampler: Literal["librosa", "torchaudio"] = "libros
         Samples in [-1, 1], shape = (samples,), float32, at least one.
 
     Raises:
-        UserError: the file is missing, empty, or not audio; or torchaudio is not installed.
+        UserError: the file is missing, empty, not audio, or a WAV that was cut off; or torchaudio is not installed.
     """
     _require_file(path)
     with _undecodable(path), _soundfile().SoundFile(path) as file:
+        _require_whole_wav(path)
         rate = file.samplerate
         mono = np.concatenate([np.zeros(0, np.float32), *_mono_blocks(file)])
     if not len(mono):
@@ -171,6 +175,23 @@ def _require_file(path: Path) -> None:
         raise UserError(f"{path}: no such recording; check the path (in a corpus: paths.audio and FileName)")
     if not size:
         raise UserError(f"{path}: an empty file; replace or remove it")
+
+
+def _require_whole_wav(path: Path) -> None:
+    """Refuse a WAV whose header says that more samples follow than do: libsndfile reads what is left and is silent."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(12)
+        if start[:4] != b"RIFF" or start[8:] != b"WAVE":
+            return
+        while len(head := file.read(8)) == 8:
+            length = int.from_bytes(head[4:], "little")
+            if head[:4] == b"data":
+                if size - file.tell() < length < STREAMED:
+                    share = f"{size - file.tell():,} of {length:,} bytes of samples"
+                    raise UserError(f"{path}: cut off, holds {share}; copy it again, or remove it")
+                return
+            file.seek(length + length % 2, 1)  # chunks begin at even places
 
 
 def _resample_librosa(samples: np.ndarray, rate: int) -> np.ndarray:

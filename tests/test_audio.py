@@ -157,3 +157,28 @@ def test_a_file_that_may_not_be_looked_at_is_one_line(tmp_path: Path, monkeypatc
     monkeypatch.setattr(Path, "is_file", refuse)
     with pytest.raises(UserError, match=r"a\.wav: Permission denied; check the path"):
         read_audio(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize(("cut", "extra"), [(1, b""), (2000, b""), (3999, b"LIST\x03\0\0\0abc\0")])
+def test_a_wav_that_is_cut_off_is_refused(tmp_path: Path, cut: int, extra: bytes) -> None:
+    data = wav_bytes(extra)
+    (tmp_path / "a.wav").write_bytes(data)
+    assert len(read_audio(tmp_path / "a.wav")) == 2000
+    (tmp_path / "a.wav").write_bytes(data[:-cut])
+    with pytest.raises(UserError, match=rf"a\.wav: cut off, holds {4000 - cut:,} of 4,000 bytes of samples"):
+        read_audio(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize("claimed", [0xFFFFFFFF, 0x7FFFFFFF - 36])
+def test_a_wav_from_a_pipe_is_read_to_its_end(tmp_path: Path, claimed: int) -> None:
+    data = wav_bytes()
+    (tmp_path / "a.wav").write_bytes(data[:40] + claimed.to_bytes(4, "little") + data[44:])
+    assert len(read_audio(tmp_path / "a.wav")) == 2000
+
+
+def wav_bytes(chunk: bytes = b"") -> bytes:
+    """2000 samples of 16 bits, a chunk of something else before them."""
+    form = (1, 2), (1, 2), (16_000, 4), (32_000, 4), (2, 2), (16, 2)
+    header = b"WAVEfmt \x10\0\0\0" + b"".join(value.to_bytes(size, "little") for value, size in form)
+    body = header + chunk + b"data" + (4000).to_bytes(4, "little") + bytes(range(1, 251)) * 16
+    return b"RIFF" + len(body).to_bytes(4, "little") + body

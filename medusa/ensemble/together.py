@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from medusa.errors import UserError
+from medusa.errors import UserError, memory_advice
 from medusa.models.metaclassifier import MetaClassifier
 from medusa.models.prediction import Prediction
 from medusa.training.data import Targets
@@ -68,29 +68,20 @@ def train_epoch(
         Of each that goes, the mean losses over its rows, as `medusa.training.loop.run_epochs` has them.
 
     Raises:
-        UserError: a loss is not finite; names the seed.
+        UserError: a loss is not finite; names the seed. Out of memory.
     """
     going = fits if going is None else going
     targets, training = rows.targets, config.training
     num_classes = targets.probabilities.shape[1]
     drawn = np.stack([balanced_rows(targets.classes, num_classes, fit.seed, epoch) for fit in fits])
     order = torch.from_numpy(drawn).to(rows.inputs.device)
-
+    advice = (
+        f"lower training.batch_size (now {training.batch_size}) or name fewer seeds (now {len(fits)}), under another "
+        "name or variant; or use --device cpu, or where more memory is free"
+    )
     weights = _side_by_side([fit.model for fit in fits])
-    optimizer = torch.optim.AdamW(weights, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True)
-    _gather_state(fits, going[0], weights, optimizer)
-    losses = []
-    for start in range(0, order.shape[1], training.batch_size):
-        chosen = order[:, start : start + training.batch_size]
-        prediction = _outputs(weights, rows.inputs[chosen], num_classes)
-        terms = multitask_loss(
-            prediction, rows.soft[chosen], rows.attributes[chosen], config.loss.emotion, config.loss.attributes, None
-        )
-        optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(terms.total.sum())
-        optimizer.step()
-        losses.append(torch.stack(terms).detach() * chosen.shape[1])
-    _scatter_state(fits, going, weights, optimizer)
+    with memory_advice(advice):
+        losses = _train_steps(fits, going, weights, rows, config, order)
 
     means = (torch.stack(losses).sum(dim=0) / order.shape[1]).T.tolist()  # of each fit, as in LossTerms
     kept = []
@@ -110,11 +101,47 @@ def train_epoch(
     return kept
 
 
+def _train_steps(
+    fits: Sequence[Fit],
+    going: Sequence[Fit],
+    weights: Sequence[nn.Parameter],
+    rows: Rows,
+    config: MetaConfig,
+    order: Tensor,
+) -> list[Tensor]:
+    """The steps of `train_epoch`; of each the losses, (3, fits), times its rows."""
+    training, num_classes = config.training, rows.soft.shape[1]
+    optimizer = torch.optim.AdamW(weights, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True)
+    _gather_state(fits, going[0], weights, optimizer)
+    losses = []
+    for start in range(0, order.shape[1], training.batch_size):
+        chosen = order[:, start : start + training.batch_size]
+        prediction = _outputs(weights, rows.inputs[chosen], num_classes)
+        terms = multitask_loss(
+            prediction, rows.soft[chosen], rows.attributes[chosen], config.loss.emotion, config.loss.attributes, None
+        )
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(terms.total.sum())
+        optimizer.step()
+        losses.append(torch.stack(terms).detach() * chosen.shape[1])
+    _scatter_state(fits, going, weights, optimizer)
+    return losses
+
+
 @torch.no_grad()
 def predict_together(models: Sequence[MetaClassifier], inputs: Tensor) -> list[Predictions]:
-    """What each model says of all rows; inputs (rows, inputs)."""
-    prediction = _outputs(_side_by_side(models), inputs.expand(len(models), -1, -1), models[0].num_emotions)
-    probabilities, attributes = prediction.logits.softmax(dim=-1).cpu(), prediction.attributes.cpu()
+    """What each model says of all rows; inputs (rows, inputs).
+
+    Raises:
+        UserError: out of memory.
+    """
+    # All rows are one batch, whatever training.batch_size is.
+    fewer = f"name fewer seeds (now {len(models)}), under another name or variant; or " if len(models) > 1 else ""
+    with memory_advice(
+        f"{len(inputs):,} rows at once do not fit: {fewer}use --device cpu, or where more memory is free"
+    ):
+        prediction = _outputs(_side_by_side(models), inputs.expand(len(models), -1, -1), models[0].num_emotions)
+        probabilities, attributes = prediction.logits.softmax(dim=-1).cpu(), prediction.attributes.cpu()
     return [Predictions(*own) for own in zip(probabilities.numpy(), attributes.numpy(), strict=True)]
 
 

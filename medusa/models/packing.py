@@ -29,8 +29,14 @@ class Packing:
 
     @classmethod
     def of(cls, lengths: Tensor) -> Packing:
-        """(B,) lengths → the packing of utterances one after the other, laid out on the CPU."""
-        lengths = lengths.cpu()
+        """(B,) lengths → the packing of utterances one after the other, laid out on the CPU.
+
+        Raises:
+            ValueError: an utterance has no frame; stores hold none such, and its mean would be 0 / 0.
+        """
+        lengths = lengths.cpu()  # where batches leave them: a look at them waits for no GPU
+        if int(lengths.min()) < 1:
+            raise ValueError(f"utterance {int(lengths.argmin())} of the batch has no frame; each must have one")
         utterance = torch.arange(len(lengths)).repeat_interleave(lengths)
         frame = torch.arange(len(utterance)) - (lengths.cumsum(0) - lengths)[utterance]
         return cls(lengths, utterance, frame, int(lengths.max()))

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import itertools
+import contextlib
 import json
 import os
 import random
@@ -19,10 +19,8 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from medusa.files import lock
 from tests.faults.children import Child
-from tests.faults.workspace import call, contents, put, wav
-from tests.features.tiny_whisper import write_whisper
+from tests.faults.workspace import add_recogniser, call, contents, put, wav
 
 KILLS = int(os.environ.get("MEDUSA_KILLS", "3"))
 CLIPS = 40
@@ -61,9 +59,7 @@ def busy(own: Path) -> Path:
     put("corpus/many.csv", "\n".join(["FileName,Happy,Sad,Partition", *rows]) + "\n")(own)
     extract = (own / "extract.yaml").read_text().replace("corpus/labels.csv", "corpus/many.csv")
     put("many.yaml", extract.replace("corpus/features", "out"))(own)
-    write_whisper(own / "whisper")
-    transcribe = extract.replace("backbone: {kind: logmel}", "asr: {model: whisper, max_new_tokens: 8}")
-    put("asr.yaml", transcribe.replace("features: corpus/features", "transcripts: out/transcripts.csv"))(own)
+    add_recogniser(own, labels="corpus/many.csv")
     ensemble = (own / "ensemble.yaml").read_text().replace("deepser,", "runs/members/deepser/posteriors/all.csv,")
     put("meta.yaml", ensemble.replace("{runs: runs}", "{runs: out}"))(own)
     parts = [(own / f"runs/members/deepser/posteriors/{name}.csv").read_text() for name in ("train", "dev", "test")]
@@ -79,11 +75,21 @@ def kept(root: Path) -> dict[str, bytes]:
     return {name: found[name] for name in found if not any(part.startswith(varying) for part in Path(name).parts)}
 
 
-def killed_at_random(folder: Path, stage: Stage, whole_seconds: float, draw: random.Random) -> Iterator[None]:
-    """Start the command and kill it, again and again; a pause after each kill, and none once it got to its end."""
+def killed_at_random(folder: Path, stage: Stage, times: Times, draw: random.Random) -> Iterator[None]:
+    """Start the command and kill it, again and again; a pause after each kill, and none once it got to its end.
+
+    Two of three kills wait for the work to begin: starting takes longer than the work, here.
+    """
+    out = folder / "out"
     while True:
+        before = progress(out, stage)
         child = Child(folder, *stage.words)
-        time.sleep(draw.uniform(0, whole_seconds))
+        if draw.random() < 2 / 3:
+            while child.process.is_alive() and progress(out, stage) == before:
+                time.sleep(0.002)
+            time.sleep(draw.uniform(0, times.work))
+        else:
+            time.sleep(draw.uniform(0, times.start))
         child.signal(signal.SIGKILL)
         done = child.done()
         assert done.code in (0, -signal.SIGKILL), done
@@ -92,13 +98,34 @@ def killed_at_random(folder: Path, stage: Stage, whole_seconds: float, draw: ran
         yield
 
 
+class Times(NamedTuple):
+    """Seconds of an untroubled run until its first unit of work is there, and from then to its end."""
+
+    start: float
+    work: float
+
+
+def untroubled(folder: Path, stage: Stage) -> Times:
+    started = time.monotonic()
+    child = Child(folder, *stage.words)
+    child.wait_for(lambda: progress(folder / "out", stage) != {})
+    begun = time.monotonic()
+    done = child.done()
+    assert done.code == 0, done
+    return Times(begun - started, time.monotonic() - begun)
+
+
+def progress(out: Path, stage: Stage) -> dict[str, int]:
+    """Changes with each unit of work."""
+    with contextlib.suppress(FileNotFoundError):  # replaced meanwhile
+        return {str(file): file.stat().st_mtime_ns for file in out.rglob(stage.unit or "metrics.jsonl")}
+    return {"": 0}
+
+
 @pytest.mark.parametrize("name", STAGES)
 def test_whenever_it_is_killed_the_end_is_the_same(busy: Path, name: str) -> None:
     stage, draw, out = STAGES[name], random.Random(name), busy / "out"
-    started = time.monotonic()
-    done = Child(busy, *stage.words).done()
-    seconds = time.monotonic() - started
-    assert done.code == 0, done
+    times = untroubled(busy, stage)
     whole = kept(out)
     assert len(whole) > 3
 
@@ -107,8 +134,10 @@ def test_whenever_it_is_killed_the_end_is_the_same(busy: Path, name: str) -> Non
         shutil.rmtree(out)
         written: dict[str, int] = {}
         kills_here = 0
-        for _ in killed_at_random(busy, stage, seconds, draw):
+        before: Trained = {}
+        for _ in killed_at_random(busy, stage, times, draw):
             kills_here += 1
+            before = trained_at_most_one_again(out, before)
             now = units(out, stage)
             assert {file: now.get(file) for file in written} == written  # what was finished is not done again
             written = now
@@ -118,15 +147,37 @@ def test_whenever_it_is_killed_the_end_is_the_same(busy: Path, name: str) -> Non
         assert last.code == 0, last
         assert kept(out) == whole
         assert {file: time_ for file, time_ in units(out, stage).items() if file in written} == written
-        for metrics in out.rglob("metrics.jsonl"):
-            epochs = [json.loads(line)["epoch"] for line in metrics.read_text().splitlines()]
-            assert epochs == list(range(12))
-            # At most one epoch is trained again for each kill.
-            times = (metrics.parent / "timings.jsonl").read_text().splitlines()
-            assert len(epochs) <= len(times) <= len(epochs) + kills_here
+        for recorded, _ in trained_at_most_one_again(out, before).values():
+            assert recorded == list(range(12))
         assert not list(out.rglob(".*.tmp"))
         assert not list(out.rglob(".*.new"))
         kills += kills_here
+
+
+Trained = dict[str, tuple[list[int], list[int]]]
+"""Of each run, the epochs in metrics.jsonl, each once, and those in timings.jsonl, as often as they were trained."""
+
+
+def trained_at_most_one_again(out: Path, before: Trained) -> Trained:
+    """What is trained after one more start: it began at the end of what was recorded before, or one epoch earlier."""
+    now: Trained = {}
+    for metrics in out.rglob("metrics.jsonl"):
+        run = str(metrics.parent)
+        now[run] = epochs(metrics), epochs(metrics.with_name("timings.jsonl"))
+        recorded, trained = before.get(run, ([], []))
+        assert now[run][1][: len(trained)] == trained
+        in_this_start = now[run][1][len(trained) :]
+        if in_this_start:
+            assert in_this_start[0] in (len(recorded) - 1, len(recorded))
+            assert in_this_start == list(range(in_this_start[0], in_this_start[-1] + 1))
+        # Killed between the two files, an epoch is in the first alone.
+        assert len(now[run][0]) - max([-1, *now[run][1]]) - 1 in (0, 1)
+    assert before.keys() <= now.keys()
+    return now
+
+
+def epochs(file: Path) -> list[int]:
+    return [json.loads(line)["epoch"] for line in file.read_text().splitlines()] if file.exists() else []
 
 
 def units(out: Path, stage: Stage) -> dict[str, int]:
@@ -156,30 +207,76 @@ def test_stopped_it_says_how_to_go_on_and_goes_on(busy: Path, name: str, number:
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_a_second_process_is_refused(busy: Path, name: str) -> None:
-    stage = STAGES[name]
-    with lock(busy / stage.locked, "testing"):
+def test_a_second_process_is_refused_and_the_first_ends_well(busy: Path, name: str) -> None:
+    """Two real ones; the first is made to sleep while the second starts, so that it cannot have ended by then."""
+    stage, out = STAGES[name], busy / "out"
+    first = Child(busy, *stage.words)
+    first.wait_for(lambda: next(out.rglob(stage.unit or "last/state.json"), None) is not None)
+    first.signal(signal.SIGSTOP)
+    try:
         before = contents(busy)
-        done = Child(busy, *stage.words).done()
-    assert done.code == 2, done
-    assert f"error: {stage.locked}: another process is " in done.err
-    assert "wait for it or stop it first" in done.err
-    assert contents(busy) == before
+        second = Child(busy, *stage.words).done()
+        after = contents(busy)
+    finally:
+        first.signal(signal.SIGCONT)
+    assert second.code == 2, second
+    assert f"error: {stage.locked}: another process is " in second.err
+    assert "wait for it or stop it first" in second.err
+    assert after == before
+    done = first.done()
+    assert done.code == 0, done
+    whole = kept(out)
+    shutil.rmtree(out)
+    assert call(busy, *stage.words).code == 0
+    assert kept(out) == whole
 
 
-def test_a_kill_while_posteriors_are_written_leaves_whole_files(busy: Path) -> None:
-    """The eval scripts have no lock and nothing to go on from: they are run again, and every file is whole."""
-    words, folder = ("eval_deepser.py", "member.yaml"), busy / "runs/members/deepser/posteriors"
-    (folder / "all.csv").unlink()
-    whole = {name: data for name, data in kept(folder).items() if name != "all.csv"}
-    child = Child(busy, *words)
-    for _ in itertools.takewhile(lambda _: child.process.is_alive(), range(3)):
-        time.sleep(0.05)
-    child.signal(signal.SIGKILL)
-    child.done()
-    found = kept(folder)
-    assert {name: found[name] for name in whole if name.endswith(".csv")} == {
-        name: data for name, data in whole.items() if name.endswith(".csv")
-    }
-    assert call(busy, *words).code == 0
+EVALUATIONS = {
+    "posteriors": (("eval_deepser.py", "member.yaml"), "runs/members/deepser/posteriors"),
+    "scores": (("eval_metacls.py", "ensemble.yaml"), "runs/ensembles/metacls/posteriors"),
+}
+"""They have no lock and nothing to go on from: they are run again, and every file is whole."""
+
+
+@pytest.mark.parametrize("name", EVALUATIONS)
+def test_two_evaluations_at_once_write_what_one_does(own: Path, name: str) -> None:
+    """Why they need no lock: both write the same files, each as a whole."""
+    words, folder = EVALUATIONS[name][0], own / EVALUATIONS[name][1]
+    shutil.rmtree(folder)
+    assert call(own, *words).code == 0
+    before = kept(own / "runs")
+    shutil.rmtree(folder)
+    both = [Child(own, *words) for _ in range(2)]
+    for child in both:
+        done = child.done()
+        assert done.code == 0, done
+    assert kept(own / "runs") == before
+    assert call(own, "medusa", "verify", "runs").code == 0
+
+
+@pytest.mark.parametrize("name", EVALUATIONS)
+def test_a_kill_while_posteriors_are_written_leaves_whole_files(own: Path, name: str) -> None:
+    words, folder = EVALUATIONS[name][0], own / EVALUATIONS[name][1]
+    shutil.rmtree(folder)
+    assert call(own, *words).code == 0
+    whole, draw = kept(folder), random.Random(name)
+    written = {file: data for file, data in whole.items() if file.endswith(".csv")}
+    for count in range(max(KILLS, 4)):
+        shutil.rmtree(folder)
+        finished = count % len(written)
+        child = Child(own, *words)
+        while child.process.is_alive() and entries(folder) <= finished:  # no sleep: the next file has just been begun
+            pass
+        time.sleep(draw.choice([0, 0, draw.uniform(0, 0.02)]))
+        child.signal(signal.SIGKILL)
+        assert child.done().code in (0, -signal.SIGKILL)
+        found = {file: data for file, data in kept(folder).items() if file.endswith(".csv")}
+        assert len(found) >= finished
+        assert found.items() <= written.items()
+    assert call(own, *words).code == 0
     assert kept(folder) == whole
+
+
+def entries(folder: Path) -> int:
+    """How many tables there are, half written ones too; quick."""
+    return sum(".csv" in name for _, _, names in os.walk(folder) for name in names)

@@ -11,8 +11,7 @@ import pytest
 
 from medusa.features.store import FeatureStore
 from medusa.files import read_csv
-from tests.faults.workspace import ROOT, call, cell, change, contents, put, wav
-from tests.features.tiny_whisper import write_whisper
+from tests.faults.workspace import ROOT, add_recogniser, call, cell, change, contents, put, wav
 
 BOM = b"\xef\xbb\xbf"
 FRESH = ("extract_features.py", "extract.yaml", "name=fresh")
@@ -77,17 +76,15 @@ def test_failures_are_listed_by_name_with_their_reasons_and_mended_ones_are_adde
 
 
 def test_transcription_lists_what_it_cannot_read_as_well(own: Path) -> None:
-    write_whisper(own / "whisper")
-    paths = "{labels: corpus/labels.csv, audio: corpus/audio, transcripts: new/transcripts.csv}"
-    compute = "{device: cpu, threads: 1}"
-    model = "{model: whisper, max_new_tokens: 8}"
-    put("asr.yaml", f"name: asr\nasr: {model}\nshard_size: 2\nbatch_size: 2\ncompute: {compute}\npaths: {paths}\n")(own)
+    add_recogniser(own, transcripts="new/transcripts.csv")
     put("corpus/audio/b.wav", "no recording")(own)
     before = contents(own)
     done = call(own, "extract_features.py", "asr.yaml")
     assert done.code == 3
     assert "1 of 5 clips failed, the rest is done; see new/transcripts.parts/failures.csv" in done.err
-    assert list(read_csv(own / "new/transcripts.parts/failures.csv")["FileName"]) == ["b.wav"]
+    failures = read_csv(own / "new/transcripts.parts/failures.csv")
+    assert list(failures["FileName"]) == ["b.wav"]
+    assert "b.wav: cannot be decoded" in failures["reason"][0]
     assert len(read_csv(own / "new/transcripts.csv")) == 4
     assert {name: data for name, data in contents(own).items() if name in before} == before
 

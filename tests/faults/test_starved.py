@@ -5,19 +5,23 @@ A limit on the size of files makes writes fail in the middle wherever the tests 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load
+from torch import Tensor
 
+from medusa.ensemble import together
 from medusa.errors import STORAGE_REMEDIES, command
 from medusa.features.backbones import FeatureBackbone
 from medusa.features.sources import Clip
@@ -25,7 +29,7 @@ from medusa.features.store import FeatureStore
 from medusa.files import read_csv
 from medusa.models.deepser import DeepSER
 from tests.faults.children import Child, Limits
-from tests.faults.workspace import call, contents
+from tests.faults.workspace import add_recogniser, call, contents
 from tests.processes import Done
 
 EXTRACT = ("extract_features.py", "extract.yaml", "paths.features=out")
@@ -34,6 +38,7 @@ TRAIN, TRAIN_META = ("train_deepser.py", "member.yaml", "paths.runs=out"), ("tra
 STAGES: dict[str, tuple[str, ...]] = {
     "prepare": PREPARE,
     "extraction": EXTRACT,
+    "transcription": ("extract_features.py", "asr.yaml"),
     "Stages 1, 2": TRAIN,
     "posteriors": ("eval_deepser.py", "member.yaml"),
     "Stages 3, 4": TRAIN_META,
@@ -62,20 +67,73 @@ def kept(root: Path) -> dict[str, bytes]:
     return {name: found[name] for name in found if not any(part.startswith(varying) for part in Path(name).parts)}
 
 
-def starved_then_fed(own: Path, stage: str, starve: Any) -> None:
-    """A stage fails in one line that names a path below what it makes; fed again, it ends in the same bytes."""
-    words, out = STAGES[stage], own / MADE.get(stage, "out")
+def sound_so_far(found: Mapping[str, bytes], whole: Mapping[str, bytes]) -> None:
+    """Whatever a stage that failed has left is complete, and what the whole run writes at that point."""
+    for name, data in found.items():
+        folder, file = Path(name).parent, Path(name).name
+        if file == "metrics.jsonl":
+            assert whole[name].startswith(data), name
+            assert data.endswith(b"\n"), name
+        elif folder.name in ("best", "last"):  # of an earlier epoch, perhaps
+            assert is_checkpoint(found, folder), name
+        elif name == UNSEALED:  # the checksums of what follows are added in the end
+            assert json.loads(whole[name]).items() >= json.loads(data).items(), name
+        else:
+            assert data == whole[name], name
+
+
+UNSEALED = "provenance.json"
+
+
+def is_checkpoint(found: Mapping[str, bytes], folder: Path) -> bool:
+    """Whether the weights and the optimiser's state are those that the state says it was written with."""
+    checksums = json.loads(found[str(folder / "state.json")])["crc32"]
+    return len(checksums) == 2 and all(
+        zlib.crc32(found[str(folder / name)]) == wanted and load(found[str(folder / name)])
+        for name, wanted in checksums.items()
+    )
+
+
+@pytest.fixture
+def whole(own: Path, stage: str) -> dict[str, bytes]:
+    """What an untroubled run of the stage makes; it is gone again."""
+    if stage == "transcription":
+        add_recogniser(own)
+    out = own / MADE.get(stage, "out")
     if stage in MADE:
         shutil.rmtree(out)
-    before = contents(own)
-    assert call(own, *words).code == 0
-    whole = kept(out)
+    assert call(own, *STAGES[stage]).code == 0
+    made = kept(out)
     shutil.rmtree(out)
-    for done in starve(words):
-        one_line(done, str(out.relative_to(own)), "free" if "space" in done.err else "ulimit -f")
-        found = contents(own)
-        assert {name for name in before if found.get(name) != before[name]} == set()
-    assert call(own, *words).code == 0
+    return made
+
+
+def starved(own: Path, stage: str, whole: Mapping[str, bytes], limits: Limits | None = None) -> bool:
+    """Run a stage that may fail for want of space; whether it did.
+
+    Then one line names a path below what it makes, what it made is sound, and all else is as it was.
+    """
+    out = own / MADE.get(stage, "out")
+    before = others(own, out)
+    done = Child(own, *STAGES[stage], limits=limits).done()
+    if done.code == 0:
+        return False
+    one_line(done, str(out.relative_to(own)), "free" if "space" in done.err else "ulimit -f")
+    sound_so_far(kept(out) if out.exists() else {}, whole)
+    assert others(own, out) == before
+    return True
+
+
+def others(own: Path, out: Path) -> dict[str, bytes]:
+    """What is not made by the stage."""
+    return {name: data for name, data in contents(own).items() if not (own / name).is_relative_to(out)}
+
+
+def ends_as_untroubled(own: Path, stage: str, whole: Mapping[str, bytes]) -> None:
+    """The same command, with nothing in its way."""
+    out = own / MADE.get(stage, "out")
+    done = call(own, *STAGES[stage])
+    assert done.code == 0, done
     assert kept(out) == whole
     if stage != "report":
         assert not list(out.rglob(".*.tmp"))
@@ -85,38 +143,44 @@ QUICK = [pytest.param(stage, marks=[pytest.mark.faults] if stage == "report" els
 
 
 @pytest.mark.parametrize("stage", QUICK)
-def test_a_write_that_fails_in_the_middle_loses_nothing(own: Path, stage: str) -> None:
-    def starve(words: tuple[str, ...]) -> Iterator[Done]:
-        for size in (0, 300):
-            yield Child(own, *words, limits=Limits(file_size=size)).done()
-
-    starved_then_fed(own, stage, starve)
+def test_a_write_that_fails_in_the_middle_loses_nothing(own: Path, stage: str, whole: dict[str, bytes]) -> None:
+    for size in (0, 300):
+        assert starved(own, stage, whole, Limits(file_size=size))
+    ends_as_untroubled(own, stage, whole)
 
 
 @pytest.mark.faults
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a small disk")
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_full_disk_loses_nothing(own: Path, stage: str) -> None:
-    """Disks of 4 KiB to some hundred: each has room for a little more."""
-    out = own / MADE.get(stage, "out")
-
-    def starve(words: tuple[str, ...]) -> Iterator[Done]:
-        size = 4096
-        while True:
-            out.mkdir(parents=True, exist_ok=True)
-            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(out)], check=True)
-            try:
-                done = Child(own, *words).done()
-            finally:
-                subprocess.run(["umount", str(out)], check=True)
-            if done.code == 0:
-                break
-            yield done
+def test_a_full_disk_loses_nothing(own: Path, stage: str, whole: dict[str, bytes]) -> None:
+    """A disk of 4 KiB that grows by half each time it is full: looked at while it is, then the same command again."""
+    out, size, before = own / MADE.get(stage, "out"), 4096, dict[str, bytes]()
+    out.mkdir(parents=True, exist_ok=True)
+    with small_disk(out, size):
+        while starved(own, stage, whole):
+            found = kept(out)
+            assert before.keys() <= found.keys()
+            before = found
             size = size * 3 // 2 // 4096 * 4096 + 4096
-        assert size > 4096
-        out.rmdir()
+            resize(out, size)
+        assert size > 2 * 4096
+        assert kept(out) == whole
+        resize(out, 2 * size)  # what is there is written anew beside itself
+        ends_as_untroubled(own, stage, whole)
+    out.rmdir()
 
-    starved_then_fed(own, stage, starve)
+
+@contextlib.contextmanager
+def small_disk(path: Path, size: int) -> Iterator[None]:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(path)], check=True)
+
+
+def resize(path: Path, size: int) -> None:
+    subprocess.run(["mount", "-o", f"remount,size={size}", str(path)], check=True)
 
 
 # --- not allowed ------------------------------------------------------------------------------------
@@ -134,6 +198,8 @@ def modes(own: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("stage", QUICK)
 def test_a_folder_that_may_not_be_written_to_is_named(modes: Path, stage: str) -> None:
+    if stage == "transcription":
+        add_recogniser(modes)
     out = modes / MADE.get(stage, "out")
     out.mkdir(exist_ok=True)
     for folder in [out, *(path for path in out.rglob("*") if path.is_dir())]:
@@ -165,7 +231,9 @@ def test_a_file_that_may_not_be_read_is_named(modes: Path, file: str, words: tup
 def test_a_recording_that_may_not_be_read_is_listed(modes: Path) -> None:
     (modes / "corpus/audio/b.wav").chmod(0)
     assert Child(modes, *EXTRACT, limits=Limits(modes=True)).done().code == 3
-    assert read_csv(modes / "out/logmel/failures.csv")["FileName"].tolist() == ["b.wav"]
+    failures = read_csv(modes / "out/logmel/failures.csv")
+    assert failures["FileName"].tolist() == ["b.wav"]
+    assert "b.wav: " in failures["reason"][0]
 
 
 @pytest.mark.parametrize("number", STORAGE_REMEDIES)
@@ -204,13 +272,19 @@ def test_a_store_that_is_lost_half_way_is_named_and_no_epoch_is_lost(own: Path, 
     else:
         os.truncate(shard, len(whole) // 2)
     one_line(child.done(), "samples/features/speech/shard-00000.safetensors", "run extract_features.py again")
-    saved = contents(run / "last")
+    recorded, epoch = epochs(run / "metrics.jsonl"), json.loads((run / "last/state.json").read_text())["epoch"]
+    assert recorded == epochs(run / "timings.jsonl") == list(range(epoch + 1))
+    assert is_checkpoint(contents(run), Path("last"))
     shard.write_bytes(whole)
-    assert json.loads(saved["state.json"])["epoch"] >= 0
     done = call(own, *words)
     assert (done.code, done.err) == (0, "")
+    assert epochs(run / "timings.jsonl") == list(range(14))  # none was trained twice
     assert call(own, *words[:2], "paths.runs=elsewhere", *words[3:]).code == 0
     assert kept_of(run) == kept_of(own / "elsewhere/members/deepser")
+
+
+def epochs(file: Path) -> list[int]:
+    return [json.loads(line)["epoch"] for line in file.read_text().splitlines()]
 
 
 def kept_of(run: Path) -> dict[str, bytes]:
@@ -262,6 +336,24 @@ class TestMemory:
 
         monkeypatch.setattr(DeepSER, "encode", exhausted)
         one_line(call(own, "eval_deepser.py", "member.yaml"), "16 utterances at a time do not fit", "--device cpu")
+
+    def test_stage_3_names_the_keys(self, own: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+        """A step holds a batch of every seed; a prediction, every row of every seed, whatever the batch."""
+
+        def exhausted(*arguments: object, dim: int = 0) -> None:
+            raise error
+
+        seeds = "name fewer seeds (now 2)"
+        with monkeypatch.context() as patched:
+            patched.setattr(together, "multitask_loss", exhausted)
+            trained = call(own, *TRAIN_META, "name=fresh")
+        one_line(trained, "out of memory: lower training.batch_size (now 16)", seeds, "--device cpu")
+        monkeypatch.setattr(Tensor, "softmax", exhausted)
+        predicted = call(own, *TRAIN_META, "name=fresh")
+        one_line(predicted, "rows at once do not fit", seeds, "--device cpu")
+        assert "batch_size" not in predicted.err
+        evaluated = call(own, "eval_metacls.py", "ensemble.yaml")
+        one_line(evaluated, "rows at once do not fit: use --device cpu")
 
     def test_anything_else_names_what_to_do(self, error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
         @command

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from medusa.files import read_csv
 from tests.faults.cases import audio, commands, configs, features, json_shapes, labels, runs
 from tests.faults.workspace import Case, call, contents
 
@@ -29,5 +30,13 @@ def test_one_line_says_what_is_wrong_and_what_to_do(own: Path, case: Case) -> No
     assert "Traceback" not in done.err + done.out
     for part in case.parts:
         assert part in lines[-1]
+    assert (case.code == 3) <= bool(case.failures)
+    if case.failures:
+        found = re.search(r"\S+/failures\.csv", lines[-1])
+        assert found is not None
+        listed = read_csv(own / found[0])
+        assert listed["FileName"].tolist() == sorted(case.failures)
+        for file, reason in zip(listed["FileName"], listed["reason"], strict=True):
+            assert case.failures[file] in reason
     after = contents(own)
     assert [name for name in before if after.get(name) != before[name]] == []

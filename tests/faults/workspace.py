@@ -9,8 +9,9 @@ import os
 import runpy
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -19,6 +20,7 @@ import scipy.io.wavfile
 
 from medusa.__main__ import main as medusa_main
 from medusa.provenance import note_outputs
+from tests.features.tiny_whisper import write_whisper
 from tests.processes import Done
 
 ROOT = Path(__file__).parents[2]
@@ -135,6 +137,20 @@ def finish(folder: Path) -> None:
     ):
         done = call(folder, *words)
         assert done.code == 0, done
+
+
+def add_recogniser(folder: Path, labels: str = "corpus/labels.csv", transcripts: str = "out/transcripts.csv") -> None:
+    """Write a tiny Whisper to `whisper` and asr.yaml, which transcribes as extract.yaml extracts."""
+    write_whisper(folder / "whisper")
+    text = (folder / "extract.yaml").read_text()
+    for old, new in (
+        ("backbone: {kind: logmel}", "asr: {model: whisper, max_new_tokens: 8}"),
+        ("corpus/labels.csv", labels),
+        ("features: corpus/features", f"transcripts: {transcripts}"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    put("asr.yaml", text)(folder)
 
 
 # --- damage -----------------------------------------------------------------------------------------
@@ -256,6 +272,8 @@ class Case(NamedTuple):
     parts: tuple[str, ...]
     """Where it is (file, row, key) and what to do: each must stand in the line."""
     code: int = 2
+    failures: Mapping[str, str] = MappingProxyType({})
+    """What failures.csv, which the line names, must list: file name, and a piece of the reason."""
 
 
 def noted(run: str, damage: Damage) -> Damage:

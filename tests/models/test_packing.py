@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -30,6 +31,13 @@ def test_joined_puts_an_utterances_parts_one_after_the_other() -> None:
     assert padded[:, :, 0].tolist() == [[1, 2, 6, 7, 8], [3, 4, 5, 9, 0]]
     again = Packing.joined([joined, Packing.of(torch.tensor([1, 1]))])
     assert again.pad(numbered(11))[:, :, 0].tolist() == [[1, 2, 6, 7, 8, 10], [3, 4, 5, 9, 11, 0]]
+
+
+@pytest.mark.parametrize("lengths", [[2, 0, 3], [-1]])
+def test_an_utterance_without_a_frame_is_refused(lengths: list[int]) -> None:
+    place = 1 if len(lengths) > 1 else 0
+    with pytest.raises(ValueError, match=f"utterance {place} of the batch has no frame"):
+        Packing.of(torch.tensor(lengths))
 
 
 def test_the_mean_counts_real_frames_only() -> None:
