@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,4 +24,7 @@ def own(finished: Path) -> Iterator[Path]:
     """The folder, to be damaged: it is as it was afterwards."""
     before = contents(finished)
     yield finished
+    for left in multiprocessing.active_children():  # of a test that failed: it would go on in the next one's folder
+        left.kill()
+        left.join()
     restore(finished, before)

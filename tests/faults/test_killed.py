@@ -71,8 +71,8 @@ def busy(own: Path) -> Path:
 def kept(root: Path) -> dict[str, bytes]:
     """What equal commands have in common: not times, TensorBoard's events, locks, or the commit they ran at."""
     varying = ("timings.jsonl", "events.", "provenance.json", ".")
-    found = contents(root)
-    return {name: found[name] for name in found if not any(part.startswith(varying) for part in Path(name).parts)}
+    files = contents(root)
+    return {name: files[name] for name in files if not any(part.startswith(varying) for part in Path(name).parts)}
 
 
 def killed_at_random(folder: Path, stage: Stage, times: Times, draw: random.Random) -> Iterator[None]:
@@ -117,9 +117,17 @@ def untroubled(folder: Path, stage: Stage) -> Times:
 
 def progress(out: Path, stage: Stage) -> dict[str, int]:
     """Changes with each unit of work."""
-    with contextlib.suppress(FileNotFoundError):  # replaced meanwhile
-        return {str(file): file.stat().st_mtime_ns for file in out.rglob(stage.unit or "metrics.jsonl")}
-    return {"": 0}
+    times = {}
+    for file in found(out, stage.unit or "metrics.jsonl"):
+        with contextlib.suppress(FileNotFoundError):  # replaced meanwhile
+            times[str(file)] = file.stat().st_mtime_ns
+    return times
+
+
+def found(out: Path, pattern: str) -> list[Path]:
+    """As `out.rglob(pattern)`, also while folders come and go."""
+    files = (Path(folder, name) for folder, _, names in os.walk(out) for name in names)
+    return [file for file in files if file.match(pattern)]
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -191,7 +199,7 @@ def test_stopped_it_says_how_to_go_on_and_goes_on(busy: Path, name: str, number:
     stage, out = STAGES[name], busy / "out"
     begun = stage.unit or "last/state.json"
     child = Child(busy, *stage.words)
-    child.wait_for(lambda: next(out.rglob(begun), None) is not None)
+    child.wait_for(lambda: found(out, begun) != [])
     child.signal(number)
     done = child.done()
     assert done.code == code, done
@@ -211,7 +219,7 @@ def test_a_second_process_is_refused_and_the_first_ends_well(busy: Path, name: s
     """Two real ones; the first is made to sleep while the second starts, so that it cannot have ended by then."""
     stage, out = STAGES[name], busy / "out"
     first = Child(busy, *stage.words)
-    first.wait_for(lambda: next(out.rglob(stage.unit or "last/state.json"), None) is not None)
+    first.wait_for(lambda: found(out, stage.unit or "last/state.json") != [])
     first.signal(signal.SIGSTOP)
     try:
         before = contents(busy)
@@ -270,9 +278,9 @@ def test_a_kill_while_posteriors_are_written_leaves_whole_files(own: Path, name:
         time.sleep(draw.choice([0, 0, draw.uniform(0, 0.02)]))
         child.signal(signal.SIGKILL)
         assert child.done().code in (0, -signal.SIGKILL)
-        found = {file: data for file, data in kept(folder).items() if file.endswith(".csv")}
-        assert len(found) >= finished
-        assert found.items() <= written.items()
+        tables = {file: data for file, data in kept(folder).items() if file.endswith(".csv")}
+        assert len(tables) >= finished
+        assert tables.items() <= written.items()
     assert call(own, *words).code == 0
     assert kept(folder) == whole
 
