@@ -21,8 +21,9 @@ from medusa.ensemble.stacking import meta_identity
 from medusa.errors import UserError
 from medusa.files import inside, read_json, sha256
 from medusa.json_shape import NUMBER
+from medusa.models.metaclassifier import MetaClassifier
 from medusa.provenance import require_as_written
-from medusa.training.checkpoint import IDENTITY, RunDirectory, read_best_epoch, read_tensors
+from medusa.training.checkpoint import IDENTITY, RunDirectory, load_weights, read_best_epoch
 from medusa.training.epochs import read_epochs
 
 Floats = npt.NDArray[np.float64]
@@ -149,7 +150,10 @@ def read_ensemble(config: MetaConfig, labels: Labels, selection: str, words: str
     }
     weights = None
     if not config.hidden_dims:
-        weights = read_tensors(run / "soup" / "model.safetensors")["layers.0.weight"].double().numpy()
+        emotions, attributes = len(labels.emotions), len(labels.attributes)
+        soup = MetaClassifier(len(config.members) * (emotions + attributes), emotions, attributes)
+        load_weights(soup, run / "soup")
+        weights = soup.state_dict()["layers.0.weight"].double().numpy()
     return Ensemble(config, predicted["test"], predicted[selection], weights)
 
 

@@ -13,6 +13,7 @@ from medusa.corpora.msp_layout import LETTERS
 from medusa.corpora.rows import refuse_rows
 from medusa.errors import UserError
 from medusa.files import atomic_path, read_csv
+from medusa.provenance import require_as_written
 
 COLUMNS = ("FileName", "EmoClass")
 
@@ -38,7 +39,8 @@ def write_submission(posteriors: Path, out: Path, names: Sequence[str]) -> Count
         How often each letter is predicted.
 
     Raises:
-        UserError: a recording has no prediction or two, or a class has no letter; nothing is written then.
+        UserError: a recording has no prediction or two, a class has no letter, or the posteriors are not those that
+            eval_metacls.py wrote; nothing is written then.
     """
     table = read_csv(posteriors)
     missing = [column for column in COLUMNS if column not in table]
@@ -48,6 +50,7 @@ def write_submission(posteriors: Path, out: Path, names: Sequence[str]) -> Count
     allowed = f"must be one of {', '.join(_LETTERS)}"
     refuse_rows(posteriors, table, ~table["EmoClass"].isin(list(_LETTERS)), "EmoClass", allowed)
     _check_names(posteriors, table, names)
+    require_as_written(posteriors, "run eval_metacls.py again")
     letters = table.assign(EmoClass=table["EmoClass"].map(_LETTERS)).sort_values("FileName")
     with atomic_path(out) as temporary:
         temporary.write_text(_text(letters), encoding="utf-8", newline="\n")

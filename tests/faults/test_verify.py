@@ -23,6 +23,8 @@ TRAIN, EVAL, EVAL_META = (
 W = "model.safetensors"
 FRESH, FRESH_META = (*TRAIN, "name=fresh"), ("train_metacls.py", "ensemble.yaml", "name=fresh")
 REPORT = ("medusa", "report", "--runs", "runs", "--ensembles", "ensemble.yaml", "--out", "report")
+UNLABELLED = f"{ENSEMBLE}/posteriors/soup/unlabelled.csv"
+SUBMIT = ("medusa", "submission", UNLABELLED, "--out", "submission.csv", "--expect", "6")
 
 
 def flipped(file: str, place: float = 0.6) -> Damage:
@@ -101,6 +103,9 @@ DAMAGES: dict[str, tuple[Damage, str, str, tuple[str, ...] | None]] = {
     "posteriors of an ensemble": (
         change(f"{ENSEMBLE}/posteriors/soup/test.csv", lambda data: data.replace(b"0.1", b"0.2", 1)), ENSEMBLE,
         "posteriors/soup/test.csv: not the file that was written; run the eval script again", REPORT),
+    "posteriors of Test3": (
+        change(UNLABELLED, lambda data: data.replace(b"0.1", b"0.2", 1)), ENSEMBLE,
+        "posteriors/soup/unlabelled.csv: not the file that was written; run the eval script again", SUBMIT),
     "posteriors gone": (remove(f"{ENSEMBLE}/posteriors/soup/test.csv"), ENSEMBLE, "soup/test.csv: not the file", None),
     "half an evaluation": (
         change(f"{RUN}/posteriors/provenance.json", lambda data: data.replace(b"outputs", b"output")), RUN,
@@ -124,7 +129,10 @@ def test_damage_is_found_by_verify_and_by_reading(own: Path, name: str) -> None:
     assert named in done.err
     assert done.err.count("\n") == 1
     if reading is not None:
-        assert call(own, *reading).code == 2
+        read = call(own, *reading)
+        assert read.code == 2
+        file = named.split(": ")[0].rsplit("/", 1)[-1]
+        assert file in read.err or "labels_sha256" in read.err, read
 
 
 def test_every_thing_is_looked_at_though_one_is_damaged(own: Path) -> None:

@@ -180,6 +180,11 @@ def change(file: str, what: Callable[[bytes], bytes]) -> Damage:
     return lambda folder: put(file, what((folder / file).read_bytes()))(folder)
 
 
+def copied(source: str, target: str) -> Damage:
+    """Put one file's bytes in another's place."""
+    return lambda folder: shutil.copyfile(folder / source, folder / target)
+
+
 def loop(file: str) -> Damage:
     """Put a link in its place that leads to itself."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults.workspace import Case, Damage, cell, change, noted, nothing, put, rows
+from tests.faults.workspace import Case, Damage, cell, change, copied, noted, nothing, put, rows
 
 TABLE = "corpus/table.csv"
 PREPARE = ("medusa", "prepare", "csv", "--table", TABLE, "--audio", "corpus/audio", "--out", "new", "--no-durations")
@@ -57,6 +57,9 @@ CASES = [
          noted("runs/ensembles/metacls",
                change("runs/ensembles/metacls/posteriors/soup/test.csv", lambda data: data[: len(data) // 2])),
          ("runs/ensembles/metacls/posteriors/soup/test.csv", "line")),
+    Case("report of a soup of another architecture", REPORT,
+         copied("runs/members/deepser/best/model.safetensors", "runs/ensembles/metacls/soup/model.safetensors"),
+         ("runs/ensembles/metacls/soup/model.safetensors", "from another architecture", "use the config.yaml")),
     Case("bundle of nothing", ("medusa", "bundle", "elsewhere", "--out", "bundle"), nothing, ("elsewhere",)),
     Case("bundle over another folder", ("medusa", "bundle", "runs", "--out", "samples"), nothing, ("samples",)),
     Case("pipeline missing", ("medusa", "run", "elsewhere.yaml"), nothing,

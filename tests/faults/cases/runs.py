@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-from tests.faults.workspace import Case, Damage, cell, change, noted, nothing, put, remove, rows
+from tests.faults.workspace import Case, Damage, cell, change, copied, noted, nothing, put, remove, rows
 
 TRAIN, EVAL = ("train_deepser.py", "member.yaml"), ("eval_deepser.py", "member.yaml")
 TRAIN_META, EVAL_META = ("train_metacls.py", "ensemble.yaml"), ("eval_metacls.py", "ensemble.yaml")
@@ -15,10 +14,6 @@ WEIGHTS = f"{RUN}/best/model.safetensors"
 POSTERIORS = f"{RUN}/posteriors/train.csv"
 OURS, AUTHORS = "samples/posteriors/ours.csv", "samples/posteriors/authors-1.csv"
 TRAIN_AGAIN, PREDICT_AGAIN = "train again", "predict again"
-
-
-def copied(source: str, target: str) -> Damage:
-    return lambda folder: shutil.copyfile(folder / source, folder / target)
 
 
 def without_attributes(folder: Path) -> None:
